@@ -1,0 +1,54 @@
+# sdcpd: everything from nothing but git, make, python3 (3.11 or later) and its venv module.
+#   make demo    two simulated printers, the daemon, a sliced file printed end to end
+#   make test    all tests       make lint    ruff, mypy, import contracts
+#   make bench   the benchmarks  make run     the daemon with the checkout's own state
+#   make lock    the lock files, anew, from setup.py
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+TEST ?= tests
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: demo test lint bench run lock clean
+
+$(STAMP): requirements-dev.lock setup.py
+	@echo "Setting up $(VENV) (once; about a minute)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sdcpd needs Python 3.11 or later, this is " + sys.version)'
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/pip install --quiet --require-hashes --requirement requirements-dev.lock
+	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
+	@touch $@
+
+demo: $(STAMP)
+	@$(BIN)/python -m tests.end_to_end.demo $(if $(FILE),--file $(FILE))
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest $(TEST)
+
+lint: $(STAMP)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(STAMP)
+	@$(BIN)/python -m tests.bench $(BENCH)
+
+run: $(STAMP)
+	@mkdir -p .run
+	@test -e .run/sdcpd.toml || sed 's#^state_directory = .*#state_directory = ".run/state"#' etc/sdcpd/sdcpd.toml > .run/sdcpd.toml
+	@exec $(BIN)/twistd --nodaemon --pidfile= sdcpd --config .run/sdcpd.toml
+
+lock:
+	@$(PYTHON) -m venv --clear build/lock
+	@build/lock/bin/pip install --quiet uv
+	@build/lock/bin/uv pip compile setup.py --quiet --upgrade --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header --output-file requirements.lock
+	@build/lock/bin/uv pip compile setup.py --quiet --upgrade --universal --python-version 3.11 --extra dev \
+		--constraint requirements.lock --generate-hashes --no-emit-index-url --no-header --allow-unsafe \
+		--output-file requirements-dev.lock
+
+clean:
+	@rm -rf $(VENV) .run build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis

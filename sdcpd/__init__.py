@@ -1,0 +1,1 @@
+"""sdcpd: the open hub for networked resin 3D printers that speak SDCP."""

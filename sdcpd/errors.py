@@ -1,0 +1,165 @@
+"""What can go wrong, in the domain's words.
+
+One decision: an error carries a stable ``code`` (for programs), a message that says what was expected and what
+was found, and a hint that says what to do (for people). No error here knows HTTP; ``sdcpd.web`` alone
+translates codes to status numbers.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "BadName",
+    "CommandInFlight",
+    "CommandRefused",
+    "CommandTimeout",
+    "ConfigError",
+    "FileInUse",
+    "FileMissing",
+    "FileTooLarge",
+    "Interrupted",
+    "LinkLost",
+    "MalformedMessage",
+    "NotNow",
+    "PrinterError",
+    "PrinterOffline",
+    "PrinterUnknown",
+    "SdcpdError",
+    "StoreError",
+    "StoreFull",
+    "UnknownFormat",
+    "WireError",
+]
+
+
+class SdcpdError(Exception):
+    """Anything that the daemon itself names as a failure."""
+
+    code: ClassVar[str] = "internal"
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class ConfigError(SdcpdError):
+    """The configuration cannot be used; the message names the key."""
+
+    code = "bad_configuration"
+
+
+class WireError(SdcpdError):
+    """A peer broke the rules of its protocol; only its own connection suffers."""
+
+    code = "wire_error"
+
+
+class MalformedMessage(WireError):
+    """A datagram or payload that is not an SDCP message."""
+
+    code = "malformed_message"
+
+
+class PrinterError(SdcpdError):
+    """A wish that a printer did not or could not fulfil."""
+
+    code = "printer_error"
+
+
+class PrinterUnknown(PrinterError):
+    """No printer of that slug or MainboardID was ever seen or configured."""
+
+    code = "unknown_printer"
+
+
+class PrinterOffline(PrinterError):
+    """The printer is known, and there is no connection to it."""
+
+    code = "printer_offline"
+
+
+class LinkLost(PrinterOffline):
+    """The connection ended while the command was under way; whether the printer obeyed is not known."""
+
+    code = "link_lost"
+
+
+class CommandTimeout(PrinterError):
+    """The printer did not acknowledge the command in time."""
+
+    code = "command_timeout"
+
+
+class CommandRefused(PrinterError):
+    """The printer answered with an Ack other than 0.
+
+    ``ack`` is the number as the printer sent it, or -1 where it sent none.
+    """
+
+    code = "command_refused"
+
+    def __init__(self, message: str, ack: int, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.ack = ack
+
+
+class CommandInFlight(PrinterError):
+    """Another state-changing command to the same printer has not been answered yet."""
+
+    code = "command_in_flight"
+
+
+class NotNow(PrinterError):
+    """The printer's present state does not allow the wish (pause while idle, print while printing)."""
+
+    code = "not_now"
+
+
+class StoreError(SdcpdError):
+    """The file store cannot do what was asked."""
+
+    code = "store_error"
+
+
+class BadName(StoreError):
+    """A file name that could not be stored or shown safely."""
+
+    code = "bad_name"
+
+
+class FileMissing(StoreError):
+    """No file of that name or MD5 is stored."""
+
+    code = "file_missing"
+
+
+class FileInUse(StoreError):
+    """A job still needs the file."""
+
+    code = "file_in_use"
+
+
+class FileTooLarge(StoreError):
+    """The file is larger than ``[files] max_size`` allows."""
+
+    code = "file_too_large"
+
+
+class StoreFull(StoreError):
+    """The quota or the disk has no room for the file."""
+
+    code = "store_full"
+
+
+class UnknownFormat(StoreError):
+    """The content is no sliced file that an SDCP printer takes."""
+
+    code = "unknown_format"
+
+
+class Interrupted(StoreError):
+    """The sender stopped before the announced length had arrived."""
+
+    code = "interrupted"
