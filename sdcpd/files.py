@@ -1,0 +1,382 @@
+"""Uploaded files: spooled while they arrive, kept by content, found again by name, MD5 or wire name.
+
+One decision: a file's identity is its MD5; names only point at bytes. So the same upload twice costs nothing, a
+re-sliced file never changes under a running job (the job *holds* the old bytes), and what a printer calls a file
+tells which bytes it has. Every change is written to disk before it is seen (``sdcpd.spool``), one at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from enum import Enum
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred, DeferredLock
+
+from sdcpd.codec.identify import ENOUGH, HEAD, Identity, identify
+from sdcpd.errors import (
+    FileInUse,
+    FileMissing,
+    Interrupted,
+    StoreError,
+    StoreFull,
+    UnknownFormat,
+)
+from sdcpd.logs import logger
+from sdcpd.spool import Limits, Spool, StoredFile, disk, display_name, wire_name
+
+__all__ = ["FileStore", "Limits", "Offload", "StoredFile", "Upload", "Usage", "display_name", "wire_name"]
+
+_log = logger("sdcpd.files")
+
+T = TypeVar("T")
+Files = list[StoredFile]
+
+_FOOTER = bytes.fromhex("000000 07000000 444C5000")
+_WIRE = re.compile(r"[A-Za-z0-9_-]+_([0-9a-f]{8})\.(goo|ctb)")
+
+
+class Usage(NamedTuple):
+    """How full the store is, in bytes."""
+
+    used: int
+    quota: int
+    free: int
+    """What the disk has left."""
+
+
+class Offload(Protocol):
+    """Runs a function where it may block: the reactor's thread pool, or at once in a test."""
+
+    def __call__(self, function: Callable[..., T], *args: object) -> Deferred[T]:
+        """Fire with what ``function(*args)`` returns or raises."""
+
+
+class _State(Enum):
+    """How far an upload is."""
+
+    OPEN = "open"
+    FINISHING = "finishing"
+    CLOSED = "closed"
+
+
+class Upload:
+    """One file on its way in: begun by ``FileStore.begin``, ended by ``finish`` or ``abort``."""
+
+    def __init__(self, store: FileStore, name: str, length: int | None, descriptor: int, partial: str) -> None:
+        self.name = name
+        self.length = length
+        self.received = 0
+        self.identity: Identity | None = None
+        self._store = store
+        self._descriptor = descriptor
+        self._partial = partial
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._head = b""
+        self._tail = b""
+        self._state = _State.OPEN
+
+    def write(self, data: bytes) -> None:
+        """Spool the next bytes. An upload that raised is aborted.
+
+        Raises ``UnknownFormat`` as soon as the head shows it, ``FileTooLarge``, ``StoreFull``, ``Interrupted``
+        if more bytes come than were announced or the upload has ended, ``StoreError`` if the disk fails.
+        """
+        if self._state is not _State.OPEN:
+            raise Interrupted("the upload has already ended", "Send the file again.")
+        try:
+            self._write(data)
+        except StoreError:
+            self.abort()
+            raise
+
+    def finish(self) -> Deferred[StoredFile]:
+        """Keep the file; fires when it is safely on disk. Cancelling gives up waiting, not the file.
+
+        Fails with ``Interrupted`` if bytes are missing, ``UnknownFormat`` (also of a truncated .goo),
+        ``StoreFull``, ``StoreError`` if the disk fails. An upload that failed is aborted.
+        """
+        return _detached(self._finish())
+
+    def abort(self) -> None:
+        """Forget what has arrived and free its room; does nothing once ``finish`` or ``abort`` was called."""
+        if self._state is _State.OPEN:
+            os.close(self._descriptor)
+            self._drop()
+
+    def _write(self, data: bytes) -> None:
+        if len(self._head) < HEAD:
+            self._head += data[: HEAD - len(self._head)]
+            if len(self._head) >= ENOUGH:
+                self.identity = identify(self._head)
+        total = self.received + len(data)
+        if self.length is not None and total > self.length:
+            raise Interrupted(f"{self.length} bytes were announced and more came", "Send the file again.")
+        self._store._make_room(self, total)
+        with disk():
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        self._md5.update(data)
+        size = len(_FOOTER)
+        self._tail = data[-size:] if len(data) >= size else (self._tail + data)[-size:]
+        self.received = total
+
+    async def _finish(self) -> StoredFile:
+        if self._state is not _State.OPEN:
+            raise Interrupted("the upload has already ended", "Send the file again.")
+        try:
+            identity = self._judge()
+        except StoreError:
+            self.abort()
+            raise
+        self._state = _State.FINISHING
+        try:
+            return await self._store._keep(self, identity, self._md5.hexdigest(), self._descriptor, self._partial)
+        finally:
+            self._drop()
+
+    def _judge(self) -> Identity:
+        if self.length is not None and self.received < self.length:
+            raise Interrupted(
+                f"{self.received} of {self.length} bytes arrived", "The connection broke off; send the file again."
+            )
+        identity = identify(self._head)
+        if identity.version == "3.0" and identity.kind == "goo" and self._tail != _FOOTER:
+            raise UnknownFormat(
+                "the .goo file does not end with its footer",
+                "The file is truncated: export it again, check the room on that disk, and send it again.",
+            )
+        return identity
+
+    def _drop(self) -> None:
+        self._state = _State.CLOSED
+        self._store._ended(self, self._partial)
+
+
+class FileStore:
+    """All files that were uploaded, under one directory.
+
+    Raises ``ConfigError`` or ``OSError`` at once if the directory cannot be used.
+    """
+
+    def __init__(self, directory: Path, limits: Limits, offload: Offload, wall: Callable[[], float]) -> None:
+        self._limits = limits
+        self._offload = offload
+        self._wall = wall
+        self._spool = Spool(directory)
+        self._uploads: set[Upload] = set()
+        self._holds: Counter[str] = Counter()
+        self._changing = DeferredLock()
+        contents = self._spool.open()
+        self._see({file.name: file for file in contents.files}, {file.md5: file for file in contents.kept})
+
+    def configure(self, limits: Limits) -> None:
+        """Obey other limits from now on; what is stored already stays."""
+        self._limits = limits
+
+    @property
+    def usage(self) -> Usage:
+        """How full the store is."""
+        return Usage(self._used, self._limits.quota, self._spool.free())
+
+    def begin(self, name: str, length: int | None) -> Upload:
+        """Begin an upload of ``length`` bytes, if that is known; the room for them is reserved.
+
+        Raises ``BadName``, ``UnknownFormat`` (nothing announced), ``FileTooLarge``, ``StoreFull``,
+        ``StoreError`` if the disk fails.
+        """
+        name = display_name(name)
+        if length == 0:
+            identify(b"")
+        self._check_room(length or 0, length or 0)
+        with disk():
+            descriptor, partial = self._spool.create()
+        upload = Upload(self, name, length, descriptor, partial)
+        self._uploads.add(upload)
+        return upload
+
+    def get(self, name_or_md5: str) -> StoredFile:
+        """The file of that name, or with that MD5. Raises ``FileMissing``."""
+        key = unicodedata.normalize("NFC", name_or_md5)
+        if found := self._names.get(key) or self._digests.get(key.lower()):
+            return found
+        raise FileMissing(f"no file {key!a} is stored", "Look it up in the list of files, or upload it first.")
+
+    def by_wire_name(self, wire_name: str) -> StoredFile | None:
+        """The file that printers know under that name, or the same bytes under another name of ours."""
+        if found := self._wire_names.get(wire_name):
+            return found
+        parts = _WIRE.fullmatch(wire_name)
+        return self._prefixes.get((parts[1], parts[2])) if parts else None
+
+    def delete(self, name_or_md5: str) -> Deferred[None]:
+        """Remove a name, or every name of an MD5; the bytes go with the last one.
+
+        Fails with ``FileMissing``, ``FileInUse``, ``StoreError`` if the disk fails.
+        """
+        return _detached(self._delete(name_or_md5))
+
+    def hold(self, md5: str) -> StoredFile:
+        """Keep the bytes until ``release`` was called as often as this. Raises ``FileMissing``."""
+        if (file := self._digests.get(md5)) is None:
+            raise FileMissing(f"no file with the MD5 {md5!a} is stored", "Upload it again.")
+        self._holds[md5] += 1
+        return file
+
+    def release(self, md5: str) -> None:
+        """End one hold; bytes that lost their name meanwhile go with the last one.
+
+        Raises ``ValueError`` for a hold that never was.
+        """
+        if not self._holds[md5]:
+            raise ValueError(f"{md5} is not held")
+        self._holds[md5] -= 1
+        if not self._holds[md5]:
+            del self._holds[md5]
+            if md5 in self._kept:
+                _detached(self._settle()).addErrback(
+                    lambda failure: _log.failure("Removing {md5} failed", failure, md5=md5)
+                )
+
+    def expire(self, now: float, keep_seconds: float) -> Deferred[Files]:
+        """Delete what was uploaded more than ``keep_seconds`` before ``now`` and is not held; fires with those.
+
+        Bytes without a name that nobody holds any more go whatever their age. Call it for the first time only
+        when the jobs that outlived a restart have their holds again.
+        """
+        return _detached(self._expire(now, keep_seconds))
+
+    def list(self) -> Files:
+        """Every file that has a name, by upload time."""
+        return sorted(self._names.values(), key=lambda file: (file.uploaded_at, file.name))
+
+    # For Upload only.
+
+    def _make_room(self, upload: Upload, total: int) -> None:
+        """See that ``upload`` may grow to ``total`` bytes; an announced length was reserved at the beginning."""
+        if upload.length is None:
+            self._check_room(total, total - upload.received)
+
+    async def _keep(self, upload: Upload, identity: Identity, md5: str, descriptor: int, partial: str) -> StoredFile:
+        """Make the partial a stored file."""
+        path = self._spool.path(md5, identity.extension)
+        with disk():
+            await self._offload(self._spool.seal, descriptor)
+        async with self._changing:
+            file = StoredFile(upload.name, md5, upload.received, identity.kind, identity.version, self._wall(), path)
+            with disk():
+                await self._offload(self._spool.place, partial, file)
+            try:
+                await self._replace({**self._names, file.name: file})
+            except StoreError:
+                if md5 not in self._digests:
+                    await self._remove(path)
+                raise
+        _log.info("Stored {name}: {size} bytes, MD5 {md5}", name=file.name, size=file.size, md5=md5)
+        return file
+
+    def _ended(self, upload: Upload, partial: str) -> None:
+        """Free what was reserved; the partial of a kept upload is gone already."""
+        self._uploads.discard(upload)
+        _detached(self._remove(partial))
+
+    # Changes, each to its end before the next.
+
+    async def _delete(self, key: str) -> None:
+        async with self._changing:
+            file = self.get(key)
+            if self._holds[file.md5]:
+                raise FileInUse(f"{file.name} is needed by a job", "Wait for the job's end or stop it, then delete.")
+            whole = unicodedata.normalize("NFC", key) not in self._names
+            names = {file.name} if not whole else {f.name for f in self._names.values() if f.md5 == file.md5}
+            await self._replace({name: other for name, other in self._names.items() if name not in names})
+        _log.info("Deleted {name}, MD5 {md5}", name=file.name, md5=file.md5)
+
+    async def _expire(self, now: float, keep_seconds: float) -> Files:
+        async with self._changing:
+            old = [file for file in self.list() if file.uploaded_at < now - keep_seconds and not self._holds[file.md5]]
+            if old or any(not self._holds[md5] for md5 in self._kept):
+                names = {file.name for file in old}
+                await self._replace({name: file for name, file in self._names.items() if name not in names})
+        for file in old:
+            _log.info("Expired {name}, MD5 {md5}", name=file.name, md5=file.md5)
+        return old
+
+    async def _settle(self) -> None:
+        """Remove the bytes that have neither a name nor a hold any more."""
+        async with self._changing:
+            await self._replace(self._names)
+
+    async def _replace(self, names: dict[str, StoredFile]) -> None:
+        """Write down that ``names`` is what there is, then let it be seen, then remove what nobody needs."""
+        before = {file.md5: file for file in (*self._kept.values(), *self._names.values())}
+        named = {file.md5 for file in names.values()}
+        gone = {md5: file for md5, file in before.items() if md5 not in named}
+        try:
+            kept = await self._save(names, gone)
+        except StoreFull:
+            if not names.items() <= self._names.items():
+                raise
+            # Nothing new: on a full disk only the removal makes room for the record of it.
+            kept = self._held(gone)
+            self._see(names, kept)
+            await self._remove(*(file.path for md5, file in gone.items() if md5 not in kept))
+            gone = kept
+            kept = await self._save(names, gone)
+        self._see(names, kept)
+        await self._remove(*(file.path for md5, file in gone.items() if md5 not in kept))
+
+    async def _save(self, names: dict[str, StoredFile], gone: dict[str, StoredFile]) -> dict[str, StoredFile]:
+        """Write the record; those of the ``gone`` that it keeps, because they are held.
+
+        Holds come and go while the disk works, so it is written again until it says what is true.
+        """
+        saved: dict[str, StoredFile] | None = None
+        while saved != (kept := self._held(gone)):
+            with disk():
+                await self._offload(self._spool.save, [*names.values()], [*kept.values()])
+            saved = kept
+        return kept
+
+    def _held(self, files: dict[str, StoredFile]) -> dict[str, StoredFile]:
+        return {md5: file for md5, file in files.items() if self._holds[md5]}
+
+    def _see(self, names: dict[str, StoredFile], kept: dict[str, StoredFile]) -> None:
+        """Make this what there is."""
+        self._names = names
+        self._kept = kept
+        files = [*kept.values(), *self.list()]  # of several, the newest that has a name is found
+        self._digests = {file.md5: file for file in files}
+        self._wire_names = {wire_name(file): file for file in files}
+        self._prefixes = {(file.md5[:8], str(file.format)): file for file in files}
+        self._used = sum(file.size for file in self._digests.values())
+
+    async def _remove(self, *paths: str) -> None:
+        """Remove files that nothing refers to; if that fails, the next start does it."""
+        for path in paths:
+            try:
+                await self._offload(self._spool.remove, path)
+            except OSError as error:
+                _log.error("{path} could not be removed: {error}", path=path, error=error)
+
+    def _check_room(self, total: int, more: int) -> None:
+        """See that a file may have ``total`` bytes and that ``more`` of them fit beside what was promised."""
+        promised = sum(max(upload.length or 0, upload.received) for upload in self._uploads)
+        awaited = sum(max(0, (upload.length or 0) - upload.received) for upload in self._uploads)
+        with disk():
+            free = self._spool.free()
+        self._limits.admit(total, more, self._used + promised, free - awaited)
+
+
+def _detached(flow: Coroutine[Any, Any, T]) -> Deferred[T]:
+    """Run a flow that nobody's loss of interest may stop halfway: cancelling ends the wait only."""
+    waiting: Deferred[T] = Deferred()
+    Deferred.fromCoroutine(flow).addCallbacks(waiting.callback, waiting.errback)
+    return waiting
