@@ -98,7 +98,7 @@ class FarmCase(TestCase):
             "FileSize": len(BODY),
             "Filename": "plate.goo",
             "MD5": hashlib.md5(BODY).hexdigest(),
-            "URL": "http://${ipaddr}:%d/%s.goo" % (self.http.getHost().port, "f" * 32),
+            "URL": f"http://${{ipaddr}}:{self.http.getHost().port}/{'f' * 32}.goo",
         } | changes
 
     async def connected(self) -> None:
