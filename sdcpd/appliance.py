@@ -1,0 +1,179 @@
+"""The service tree: ordered start and stop, and a reload that touches only what changed.
+
+One decision: a child belongs to the sections of the configuration that it was made from. A reload makes anew the
+children whose sections differ, after the new ones have bound their ports, so a configuration that cannot work
+changes nothing at all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+from twisted.application.service import IService, MultiService
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.error import TimeoutError as DeferredTimeout
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+
+from sdcpd.config import Config
+from sdcpd.errors import ConfigError
+from sdcpd.listener import Listener
+from sdcpd.logs import logger
+
+__all__ = ["STOP_WITHIN", "Appliance", "Part"]
+
+STOP_WITHIN = 10.0
+"""Seconds that an ordered stop may take."""
+
+FAREWELL = 0.25
+"""Seconds that the last answers have to leave before the ports close."""
+
+_log = logger("sdcpd.appliance")
+
+
+class Part(Struct, frozen=True):
+    """One child of the appliance: how it is made, and which sections it depends on."""
+
+    name: str
+    sections: tuple[str, ...]
+    make: Callable[[Config], IService]
+
+
+class Appliance(MultiService):
+    """All services of the daemon; started in the order of ``parts``, stopped in the reverse order."""
+
+    def __init__(
+        self,
+        config: Config,
+        parts: tuple[Part, ...],
+        *,
+        reload: Callable[[], Config],
+        reconfigured: Callable[[Config], None],
+        ended: Callable[[], None],
+        clock: IReactorTime,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        """The configuration in force."""
+        self._parts = parts
+        self._reload = reload
+        self._reconfigured = reconfigured
+        self._ended = ended
+        self._clock = clock
+        self._state = Path(config.sdcpd.state_directory)
+        for part in parts:
+            self._add(part, part.make(config))
+
+    def _add(self, part: Part, child: IService) -> None:
+        child.setName(part.name)
+        child.setServiceParent(self)
+
+    def privilegedStartService(self) -> None:
+        """Bind every port; a failure ends the start with one line and exit status 1."""
+        try:
+            super().privilegedStartService()
+        except ConfigError as error:
+            raise SystemExit(f"sdcpd: {error.message}. {error.hint}") from error
+
+    def startService(self) -> None:
+        """Start everything, then say once which ports are in use."""
+        super().startService()
+        self._tell_ports()
+
+    def _tell_ports(self) -> None:
+        ports: dict[str, list[Mapping[str, object]]] = {}
+        for service in self._each(self):
+            if isinstance(service, Listener):
+                entry = {"address": service.address, "port": service.port, "endpoint": service.description}
+                ports.setdefault(str(service.name or service.place), []).append(entry)
+            elif hasattr(service, "listening"):
+                ports[str(service.name)] = [{"address": address} for address in service.listening]
+        line = ", ".join(f"{name} {' '.join(str(e['address']) for e in found)}" for name, found in ports.items())
+        _log.info("Listening: {ports}", ports=line)
+        temporary = self._state / "ports.json.tmp"
+        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(ports)))
+        temporary.replace(self._state / "ports.json")
+
+    def _each(self, parent: MultiService) -> list[IService]:
+        found: list[IService] = []
+        for service in parent:
+            found.extend(self._each(service) if isinstance(service, MultiService) else [service])
+        return found
+
+    # -- reload ----------------------------------------------------------------------------------------------
+
+    def reload(self) -> Deferred[bool]:
+        """Read the configuration again (SIGHUP); fires with whether it is in force now."""
+        try:
+            new = self._reload()
+            self._may_change(new)
+        except ConfigError as error:
+            _log.error(
+                "The new configuration is refused, the old one stays: {error}. {hint}", error=error, hint=error.hint
+            )
+            return succeed(False)
+        if new == self.config:
+            _log.info("Reloaded: nothing has changed")
+            return succeed(True)
+        changed = [part for part in self._parts if self._differs(part, new)]
+        return Deferred.fromCoroutine(self._replace(new, changed))
+
+    def _may_change(self, new: Config) -> None:
+        if new.sdcpd.state_directory != self.config.sdcpd.state_directory:
+            raise ConfigError("[sdcpd] state_directory: cannot change while the daemon runs", "Restart it instead.")
+
+    def _differs(self, part: Part, new: Config) -> bool:
+        return any(getattr(new, section) != getattr(self.config, section) for section in part.sections)
+
+    async def _replace(self, new: Config, changed: list[Part]) -> bool:
+        old = self.config
+        for place, part in enumerate(changed):
+            before = self.getServiceNamed(part.name)
+            await maybeDeferred(before.disownServiceParent)
+            try:
+                self._add(part, part.make(new))
+            except ConfigError as error:
+                _log.error(
+                    "The new configuration is refused, the old one stays: {error}. {hint}",
+                    error=error,
+                    hint=error.hint,
+                )
+                for undo in reversed(changed[: place + 1]):
+                    await self._put_back(undo, old)
+                return False
+        self.config = new
+        self._reconfigured(new)
+        self._tell_ports()
+        _log.info("Reloaded; made anew: {parts}", parts=", ".join(part.name for part in changed) or "nothing")
+        return True
+
+    async def _put_back(self, part: Part, old: Config) -> None:
+        if part.name in self.namedServices:
+            await maybeDeferred(self.getServiceNamed(part.name).disownServiceParent)
+        self._add(part, part.make(old))
+
+    # -- stop ------------------------------------------------------------------------------------------------
+
+    def stopService(self) -> Deferred[None]:
+        """Stop in order, within ``STOP_WITHIN`` seconds in all."""
+        self._ended()
+        stopping = Deferred.fromCoroutine(self._stop())
+        stopping.addTimeout(STOP_WITHIN, self._clock)
+        return stopping.addErrback(self._overdue)
+
+    async def _stop(self) -> None:
+        self.running = 0
+        await deferLater(self._clock, FAREWELL)
+        for service in reversed(list(self)):
+            stopping = maybeDeferred(service.stopService)
+            await stopping.addErrback(lambda f: _log.failure("A service did not stop cleanly", f))
+        _log.info("Stopped (process {pid})", pid=os.getpid())
+
+    def _overdue(self, failure: Failure) -> None:
+        failure.trap(DeferredTimeout)
+        _log.warn("Not everything had stopped after {seconds:.0f} s; ending all the same", seconds=STOP_WITHIN)

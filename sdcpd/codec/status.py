@@ -1,0 +1,260 @@
+"""What a printer says of itself: one frozen ``Status``, and the tables that give its numbers a meaning.
+
+One decision: numbers stay numbers. Whatever a board sends is kept as it came (unknown keys and odd values under
+``extra``), and only ``phase_of`` translates, by a table per protocol generation, because 7, 8, 9, 10, 13 and 16
+mean different things in V1 and V3 (reference sdcp.md, 4.3, 4.4, appendix B).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from enum import Enum, IntEnum
+
+from msgspec import Struct
+
+__all__ = [
+    "RUNNING",
+    "Generation",
+    "Outcome",
+    "Phase",
+    "PrintInfo",
+    "Status",
+    "TransferInfo",
+    "TransferState",
+    "outcome_of",
+    "phase_of",
+    "status_from",
+]
+
+_LARGEST = 2**63 - 1
+
+
+class Generation(Enum):
+    """The two wire protocols that share the name SDCP."""
+
+    V1 = "V1"
+    """MQTT: the board dials in."""
+    V3 = "V3"
+    """WebSocket: the board is dialled."""
+    UNKNOWN = "unknown"
+    """Some other version string: listed, never connected."""
+
+
+class Phase(Enum):
+    """What the machine is doing, in one word that every dialect is made from (apis.md, section 0)."""
+
+    OFFLINE = "OFFLINE"
+    IDLE = "IDLE"
+    TRANSFER = "TRANSFER"
+    CHECKING = "CHECKING"
+    PREPARING = "PREPARING"
+    PRINTING = "PRINTING"
+    PAUSING = "PAUSING"
+    PAUSED = "PAUSED"
+    STOPPING = "STOPPING"
+    ATTENTION = "ATTENTION"
+    """The print is over and the board waits until somebody confirms on its screen."""
+    BUSY = "BUSY"
+    """Occupied with something that is no print: exposure test, self test."""
+
+
+RUNNING = frozenset({Phase.CHECKING, Phase.PREPARING, Phase.PRINTING, Phase.PAUSING, Phase.PAUSED, Phase.STOPPING})
+"""The phases in which a print is on the machine and not yet over."""
+
+
+class Outcome(Enum):
+    """How the last print ended, as far as the board still remembers it."""
+
+    NONE = "none"
+    COMPLETE = "complete"
+    STOPPED = "stopped"
+
+
+class TransferState(IntEnum):
+    """``FileTransferInfo.Status`` (sdcp.md 3.4). 1 was never recorded; it is taken for running."""
+
+    NONE = 0
+    RUNNING = 1
+    DONE = 2
+    ERROR = 3
+
+
+class PrintInfo(Struct, frozen=True):
+    """The print on the machine, or the last one. Ticks are milliseconds on resin boards."""
+
+    status: int = 0
+    current_layer: int = 0
+    total_layer: int = 0
+    current_ticks: int = 0
+    total_ticks: int = 0
+    error_number: int = 0
+    filename: str = ""
+
+
+class TransferInfo(Struct, frozen=True):
+    """The file transfer under way, or the last one; it persists until the next. Offsets are bytes."""
+
+    status: int = 0
+    download_offset: int = 0
+    check_offset: int = 0
+    total_size: int = 0
+    filename: str = ""
+
+
+class Status(Struct, frozen=True):
+    """One status message, whole."""
+
+    current: tuple[int, ...] = (0,)
+    """``CurrentStatus``: one number on V1, any number of them on V3."""
+    previous: int = 0
+    print: PrintInfo = PrintInfo()
+    transfer: TransferInfo = TransferInfo()
+    extra: Mapping[str, object] = {}
+    """Keys that this version of the daemon does not know, and values that it could not read, as they came."""
+
+
+_V1_PRINTING: Mapping[int, Phase] = {
+    0: Phase.BUSY,
+    1: Phase.PREPARING,
+    2: Phase.PRINTING,
+    3: Phase.PRINTING,
+    4: Phase.PRINTING,
+    5: Phase.PAUSING,
+    6: Phase.PRINTING,  # unclear (RPP: end of retracting); running while CurrentStatus is 1
+    7: Phase.PAUSED,  # at the touchscreen
+    8: Phase.PAUSED,  # by the network (M4U)
+    9: Phase.STOPPING,
+    10: Phase.STOPPING,  # or checking, right after a start
+    12: Phase.PRINTING,  # the long final lift
+    13: Phase.STOPPING,  # stopped, not yet home
+    14: Phase.STOPPING,
+    16: Phase.ATTENTION,
+}
+_V3_PRINTING: Mapping[int, Phase] = {
+    0: Phase.BUSY,
+    1: Phase.PREPARING,
+    2: Phase.PRINTING,
+    3: Phase.PRINTING,
+    4: Phase.PRINTING,
+    5: Phase.PAUSING,
+    6: Phase.PAUSED,
+    7: Phase.STOPPING,
+    8: Phase.STOPPING,
+    9: Phase.ATTENTION,
+    10: Phase.CHECKING,
+}
+_PRINTING = {Generation.V1: _V1_PRINTING, Generation.V3: _V3_PRINTING, Generation.UNKNOWN: _V3_PRINTING}
+
+_V1_OUTCOMES = {13: Outcome.STOPPED, 14: Outcome.STOPPED, 16: Outcome.COMPLETE}
+_V3_OUTCOMES = {8: Outcome.STOPPED, 9: Outcome.COMPLETE}
+_OUTCOMES = {Generation.V1: _V1_OUTCOMES, Generation.V3: _V3_OUTCOMES, Generation.UNKNOWN: _V3_OUTCOMES}
+
+
+def phase_of(status: Status, generation: Generation, *, starting: bool = False) -> Phase:
+    """The machine's phase by appendix B of sdcp.md; a number nobody knows counts as printing while busy.
+
+    ``starting`` says that a start of ours was sent and not yet proved: then V1's 10 is the file check, not
+    the stop that it is otherwise.
+    """
+    if 2 in status.current:
+        return Phase.TRANSFER
+    if 1 in status.current:
+        if starting and generation is Generation.V1 and status.print.status == 10:
+            return Phase.CHECKING
+        return _PRINTING[generation].get(status.print.status, Phase.PRINTING)
+    return Phase.BUSY if any(status.current) else Phase.IDLE
+
+
+def outcome_of(status: Status, generation: Generation) -> Outcome:
+    """How the last print ended, by the number the board keeps until the next start or a reboot."""
+    return _OUTCOMES[generation].get(status.print.status, Outcome.NONE)
+
+
+def _number(value: object) -> int | None:
+    if isinstance(value, float) and math.isfinite(value):
+        value = int(value)
+    if isinstance(value, str):
+        try:
+            value = int(value)
+        except ValueError:
+            return None
+    if isinstance(value, int):  # true and false included: they are 1 and 0
+        return max(-_LARGEST, min(_LARGEST, int(value)))
+    return None
+
+
+class _Reader:
+    """Takes known keys out of one object of a message and remembers what was not understood."""
+
+    def __init__(self, found: Mapping[str, object], prefix: str, extra: dict[str, object]) -> None:
+        self._left = dict(found)
+        self._prefix = prefix
+        self._extra = extra
+
+    def number(self, key: str) -> int:
+        value = self._left.pop(key, 0)
+        number = _number(value)
+        if number is None:
+            if value is not None:
+                self._extra[self._prefix + key] = value
+            return 0
+        return number
+
+    def numbers(self, key: str) -> tuple[int, ...]:
+        value = self._left.get(key)
+        if not isinstance(value, list):
+            return (self.number(key),)
+        del self._left[key]
+        numbers = [_number(item) for item in value]
+        if None in numbers:
+            self._extra[self._prefix + key] = value
+        return tuple(n for n in numbers if n is not None) or (0,)
+
+    def text(self, key: str) -> str:
+        value = self._left.pop(key, "")
+        if isinstance(value, str):
+            return value
+        if value is not None:
+            self._extra[self._prefix + key] = value
+        return ""
+
+    def part(self, key: str) -> _Reader:
+        value = self._left.pop(key, None)
+        if value is not None and not isinstance(value, dict):
+            self._extra[self._prefix + key] = value
+        return _Reader(value if isinstance(value, dict) else {}, f"{self._prefix}{key}.", self._extra)
+
+    def rest(self) -> None:
+        for key, value in self._left.items():
+            self._extra[self._prefix + key] = value
+
+
+def status_from(found: Mapping[str, object]) -> Status:
+    """A ``Status`` from the decoded JSON object, whatever is missing, odd or new in it; never fails."""
+    extra: dict[str, object] = {}
+    reader = _Reader(found, "", extra)
+    current = reader.numbers("CurrentStatus")
+    previous = reader.number("PreviousStatus")
+    info = reader.part("PrintInfo")
+    printing = PrintInfo(
+        info.number("Status"),
+        info.number("CurrentLayer"),
+        info.number("TotalLayer"),
+        info.number("CurrentTicks"),
+        info.number("TotalTicks"),
+        info.number("ErrorNumber"),
+        info.text("Filename"),
+    )
+    info.rest()
+    moved = reader.part("FileTransferInfo")
+    transfer = TransferInfo(
+        moved.number("Status"),
+        moved.number("DownloadOffset"),
+        moved.number("CheckOffset"),
+        moved.number("FileTotalSize"),
+        moved.text("Filename"),
+    )
+    moved.rest()
+    reader.rest()
+    return Status(current, previous, printing, transfer, extra)

@@ -1,0 +1,318 @@
+"""UDP: find the printers, invite those of V1, watch those that belong to somebody else.
+
+One decision: everything is asked from one socket per interface, and what a printer answers *to* tells which of our
+addresses it can reach: the invitation leaves through that same socket, because a V1 board dials the source
+address of the invitation (reference sdcp.md 1.7).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+
+import ifaddr
+from msgspec import Struct
+from twisted.application.service import Service
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, IReactorUDP, IUDPTransport
+from twisted.internet.protocol import DatagramProtocol
+from twisted.internet.task import LoopingCall
+
+from sdcpd import config
+from sdcpd.codec.sdcp import PROBE, Announcement, invitation, parse_announcement
+from sdcpd.codec.status import Generation
+from sdcpd.errors import MalformedMessage
+from sdcpd.fleet import Fleet, Printer, Reachability
+from sdcpd.links import Links
+from sdcpd.logs import logger
+
+__all__ = ["Discovery", "Interface", "interfaces_of"]
+
+MISSING_INTERVAL = 5.0
+"""Seconds between two probes of a known printer that is not online."""
+FIRST_PROBES = (0.0, 1.0, 2.5)
+"""Seconds after the start at which everybody is asked: single datagrams get lost."""
+INVITE_WAIT = 5.0
+"""Seconds a printer may take to connect after an invitation."""
+INVITATIONS = 3
+"""Invitations in a row, before the printer is asked less often."""
+BACK_OFF = (15.0, 30.0, 60.0)
+"""Seconds between invitations after that; the last one holds from then on."""
+SLICE = 64
+"""Datagrams of a sweep over a network that leave at once."""
+
+_log = logger("sdcpd.discovery")
+
+
+class Interface(Struct, frozen=True):
+    """One IPv4 address of this machine."""
+
+    name: str
+    address: str
+    broadcast: str
+    """Where everybody on its network hears; empty where there is none."""
+
+
+class Reactor(IReactorTime, IReactorUDP):
+    """What discovery needs of a reactor."""
+
+
+class _Invitations(Struct):
+    """How often a printer was asked to connect since it last was connected."""
+
+    sent: int = 0
+    due: float = 0.0
+
+
+def interfaces_of(wanted: Iterable[str]) -> list[Interface]:
+    """This machine's IPv4 addresses among ``wanted``: names, addresses, or ``auto`` for all but loopback."""
+    wanted = set(wanted)
+    found = []
+    for adapter in ifaddr.get_adapters():
+        for ip in adapter.ips:
+            if not ip.is_IPv4:
+                continue
+            interface = ipaddress.IPv4Interface(f"{ip.ip}/{ip.network_prefix}")
+            auto = "auto" in wanted and not interface.ip.is_loopback
+            if auto or adapter.name in wanted or str(ip.ip) in wanted:
+                broadcast = interface.network.broadcast_address if interface.network.prefixlen < 31 else ""
+                found.append(Interface(adapter.name, str(ip.ip), str(broadcast)))
+    return found
+
+
+class _Eye(DatagramProtocol):
+    """One socket: of one interface, or of all (then the kernel chooses the way)."""
+
+    noisy = False
+    transport: IUDPTransport
+
+    def __init__(self, discovery: Discovery, interface: Interface | None) -> None:
+        self._discovery = discovery
+        self.interface = interface
+
+    def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
+        """Something arrived; whatever it is, it stops nothing."""
+        try:
+            announcement = parse_announcement(datagram)
+        except MalformedMessage as error:
+            _log.debug("Ignored a datagram from {peer}: {error}", peer=addr[0], error=error)
+            return
+        self._discovery.answered(self, announcement, addr)
+
+    def send(self, datagram: bytes, host: str, port: int) -> None:
+        """Send one datagram; a network that is down is no reason to stop."""
+        try:
+            self.transport.write(datagram, (host, port))
+        except OSError as error:
+            _log.debug("Could not send to {host}: {error}", host=host, error=error)
+
+
+class Discovery(Service):
+    """Probes interfaces and targets, feeds the fleet, invites V1 printers to the broker's port."""
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        settings: config.Discovery,
+        beforehand: Iterable[str],
+        fleet: Fleet,
+        links: Links,
+        broker_port: Callable[[], int],
+        enumerate_interfaces: Callable[[Iterable[str]], list[Interface]],
+    ) -> None:
+        self._reactor = reactor
+        self._settings = settings
+        self._targets = (*settings.targets, *beforehand)
+        self._fleet = fleet
+        self._links = links
+        self._broker_port = broker_port
+        self._enumerate = enumerate_interfaces
+        self._eyes: dict[str, _Eye] = {}
+        self._wide: _Eye | None = None
+        self._ports: dict[str, int] = {}
+        self._invitations: dict[str, _Invitations] = {}
+        self._probing = LoopingCall(self.probe)
+        self._missing = LoopingCall(self._probe_missing)
+        self._probing.clock = self._missing.clock = reactor
+        self._calls: list[IDelayedCall] = []
+
+    @property
+    def listening(self) -> list[str]:
+        """The local ``address:port`` of each socket."""
+        eyes = [*self._eyes.values(), *([self._wide] if self._wide else [])]
+        return [f"{host.host}:{host.port}" for eye in eyes if (host := eye.transport.getHost())]
+
+    def startService(self) -> None:
+        """Open the sockets and ask, several times at first."""
+        super().startService()
+        self._wide = _Eye(self, None)
+        self._reactor.listenUDP(0, self._wide, "", 65536)
+        for delay in FIRST_PROBES[1:]:
+            self._calls.append(self._reactor.callLater(delay, self.probe))
+        self._probing.start(self._settings.interval)
+        self._missing.start(MISSING_INTERVAL, now=False)
+
+    def stopService(self) -> None:
+        """Close every socket."""
+        super().stopService()
+        for looping in (self._probing, self._missing):
+            if looping.running:
+                looping.stop()
+        for call in self._calls:
+            if call.active():
+                call.cancel()
+        self._calls.clear()
+        for eye in (*self._eyes.values(), *([self._wide] if self._wide else [])):
+            eye.transport.stopListening()
+        self._eyes.clear()
+        self._wide = None
+
+    # -- asking ----------------------------------------------------------------------------------------------
+
+    def probe(self) -> None:
+        """Ask everybody: each interface's network, and each configured target."""
+        self._open_eyes()
+        port = self._settings.port
+        for eye in self._eyes.values():
+            if eye.interface is not None and eye.interface.broadcast:
+                eye.send(PROBE, eye.interface.broadcast, port)
+                if not ipaddress.IPv4Address(eye.interface.address).is_loopback:
+                    eye.send(PROBE, "255.255.255.255", port)
+        self._sweep(self._each_target())
+
+    def _open_eyes(self) -> None:
+        found = {interface.address: interface for interface in self._enumerate(self._settings.interfaces)}
+        for address in set(self._eyes) - set(found):
+            self._eyes.pop(address).transport.stopListening()
+        for address, interface in found.items():
+            if address in self._eyes:
+                continue
+            eye = _Eye(self, interface)
+            try:
+                self._reactor.listenUDP(0, eye, address, 65536)
+            except OSError as error:
+                _log.warn("Cannot look for printers on {address}: {error}", address=address, error=error)
+                continue
+            eye.transport.setBroadcastAllowed(True)
+            self._eyes[address] = eye
+            _log.info("Looking for printers on {name} ({address})", name=interface.name, address=address)
+
+    def _each_target(self) -> Iterator[tuple[str, int]]:
+        for target in self._targets:
+            host, _, port = target.partition(":")
+            network = ipaddress.IPv4Network(host, strict=False)
+            for address in network.hosts():
+                yield str(address), int(port or self._settings.port)
+
+    def _sweep(self, targets: Iterator[tuple[str, int]]) -> None:
+        if self._wide is None:
+            return
+        batch = list(islice(targets, SLICE))
+        for host, port in batch:
+            self._wide.send(PROBE, host, port)
+        if len(batch) == SLICE:
+            self._calls = [call for call in self._calls if call.active()]
+            self._calls.append(self._reactor.callLater(0.02, self._sweep, targets))
+
+    def _probe_missing(self) -> None:
+        for printer in self._fleet:
+            if printer.reachability is not Reachability.ONLINE and printer.address and self._wide is not None:
+                port = self._ports.get(printer.address, self._settings.port)
+                self._wide.send(PROBE, printer.address, port)
+
+    # -- answers ---------------------------------------------------------------------------------------------
+
+    def answered(self, eye: _Eye, announcement: Announcement, peer: tuple[str, int]) -> None:
+        """A printer has answered a probe from ``peer``."""
+        address = peer[0]
+        self._ports[address] = peer[1]
+        self._witness(announcement, address)
+        printer = self._fleet.announced(announcement, address)
+        if printer.id in self._links:
+            self._invitations.pop(printer.id, None)
+            return
+        elsewhere = self._owned_elsewhere(announcement)
+        reachability = Reachability.ELSEWHERE if elsewhere else Reachability.STALE
+        if printer.reachability is Reachability.ELSEWHERE and not elsewhere:
+            self._fleet.explain(printer.id, None)
+        printer = self._fleet.change(printer.id, status=announcement.status, reachability=reachability)
+        if elsewhere:
+            self._invitations.pop(printer.id, None)
+            owner = announcement.local_sdcp_address
+            self._fleet.explain(printer.id, f"Another program controls this printer ({owner}); close it there first.")
+        elif printer.generation is Generation.V1:
+            self._invite(eye, printer, peer)
+        else:
+            version = announcement.protocol or "another protocol"
+            self._fleet.explain(printer.id, f"It speaks {version}, which this version of sdcpd lists but cannot use.")
+
+    def _witness(self, announcement: Announcement, address: str) -> None:
+        known = self._fleet.find(announcement.mainboard_id)
+        told = announcement.mainboard_ip
+        news = known is None or known.announcement.mainboard_ip != told or known.address != address
+        if news and told and told != address:
+            _log.warn(
+                "{id} answers from {address} but says it is {told}; the address it answers from is used",
+                id=announcement.mainboard_id,
+                address=address,
+                told=told,
+            )
+        if known is not None and known.announcement.protocol not in ("", announcement.protocol):
+            _log.warn(
+                "{id} now says {new} instead of {old}; the last word counts",
+                id=announcement.mainboard_id,
+                new=announcement.protocol,
+                old=known.announcement.protocol,
+            )
+
+    def _owned_elsewhere(self, announcement: Announcement) -> bool:
+        if announcement.sdcp_status != 1 or not announcement.local_sdcp_address:
+            return False
+        host, _, port = announcement.local_sdcp_address.rpartition("//")[2].rpartition(":")
+        return not (port == str(self._broker_port()) and self._is_ours(host))
+
+    def _is_ours(self, host: str) -> bool:
+        try:
+            address = ipaddress.IPv4Address(host)
+        except ValueError:
+            return False
+        return address.is_loopback or any(str(address) == interface.address for interface in self._enumerate(("auto",)))
+
+    def _invite(self, eye: _Eye, printer: Printer, peer: tuple[str, int]) -> None:
+        now = self._reactor.seconds()
+        asked = self._invitations.setdefault(printer.id, _Invitations())
+        if now < asked.due:
+            return
+        port = self._broker_port()
+        if asked.sent >= INVITATIONS:
+            ours = eye.interface.address if eye.interface is not None else local_address_towards(*peer)
+            self._fleet.explain(
+                printer.id,
+                f"The printer answers by UDP but does not connect to TCP port {port} at {ours}. Firewall? "
+                f"Let {printer.address} reach that port on this machine.",
+            )
+            if asked.sent == INVITATIONS:
+                _log.warn(
+                    "{id} at {address} does not connect to port {port} at {ours}: firewall?",
+                    id=printer.id,
+                    address=printer.address,
+                    port=port,
+                    ours=ours,
+                )
+                self._fleet.happened(printer.id, "unreachable_back", {"port": port, "address": ours})
+        eye.send(invitation(port), *peer)
+        asked.sent += 1
+        late = asked.sent - INVITATIONS
+        asked.due = now + (INVITE_WAIT if late < 0 else BACK_OFF[min(late, len(BACK_OFF) - 1)]) - 0.5
+        _log.debug("Invited {id} to port {port}", id=printer.id, port=port)
+
+
+def local_address_towards(host: str, port: int) -> str:
+    """The address of this machine from which datagrams to ``host`` leave; empty if there is no way."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((host, port))
+        except OSError:
+            return ""
+        return str(probe.getsockname()[0])

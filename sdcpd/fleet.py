@@ -1,0 +1,355 @@
+"""The truth about every printer: one frozen value each, replaced whole, with versions instead of a log.
+
+One decision: "what is new?" is a filter over the fleet. A change takes the next version when it is *published*;
+changes of one printer that follow each other within ``TICK`` are published together (latest wins), edges at
+once. Happenings that must not be merged away stand beside it in a bounded ring with the same counter, and
+whoever waits for news hears of both in the reactor turn that made them (DESIGN.md section 3).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from enum import Enum
+
+from msgspec import Struct
+from msgspec.structs import replace
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from sdcpd.codec.sdcp import Announcement
+from sdcpd.codec.status import Generation, Phase, Status, phase_of
+from sdcpd.errors import PrinterUnknown
+from sdcpd.logs import logger
+from sdcpd.progress import Job, JobState
+from sdcpd.waiters import Waiters
+
+__all__ = ["TICK", "Beforehand", "Event", "Fleet", "Printer", "Reachability"]
+
+TICK = 0.5
+"""Seconds between two publications of one printer, unless an edge is among its changes."""
+RING = 5000
+"""Happenings that are remembered."""
+
+_log = logger("sdcpd.fleet")
+
+
+class Reachability(Enum):
+    """How much the last word of a printer is worth."""
+
+    ONLINE = "online"
+    """Connected, and heard of lately."""
+    STALE = "stale"
+    """Heard of lately, but its status is not live: no connection, or silence on it."""
+    OFFLINE = "offline"
+    """Nothing was heard for a while: off, asleep or out of reach."""
+    ELSEWHERE = "owned elsewhere"
+    """Connected to another program's broker; watched by UDP and left alone."""
+
+
+class Beforehand(Struct, frozen=True):
+    """What the configuration knows of a printer before it was ever seen (``[printers.<slug>]``)."""
+
+    slug: str
+    mainboard_id: str
+    name: str | None = None
+
+
+class Printer(Struct, frozen=True, eq=False):
+    """Everything that is known of one printer, at one version."""
+
+    slug: str
+    announcement: Announcement
+    """The last discovery reply; identity is its ``mainboard_id``."""
+    address: str = ""
+    """The source address of that reply, which wins over what the reply says."""
+    name: str = ""
+    """As configured, else as the printer calls itself, else its model."""
+    reachability: Reachability = Reachability.OFFLINE
+    status: Status | None = None
+    job: Job | None = None
+    message: str | None = None
+    """Why the printer cannot be worked with, and what to do about it."""
+    version: int = 0
+
+    @property
+    def id(self) -> str:
+        """The MainboardID."""
+        return self.announcement.mainboard_id
+
+    @property
+    def generation(self) -> Generation:
+        """The protocol that the printer speaks."""
+        return self.announcement.generation
+
+    @property
+    def phase(self) -> Phase:
+        """What the machine does now, or ``OFFLINE`` when nobody can know."""
+        if self.status is None or self.reachability is Reachability.OFFLINE:
+            return Phase.OFFLINE
+        starting = self.job is not None and self.job.state is JobState.STARTING
+        return phase_of(self.status, self.generation, starting=starting)
+
+
+class Event(Struct, frozen=True):
+    """Something that happened and must not be merged away. ``time`` is seconds since the epoch."""
+
+    seq: int
+    time: float
+    printer: str
+    """The slug."""
+    type: str
+    data: Mapping[str, object]
+
+
+Observer = Callable[[Printer | None, Printer], None]
+"""Called with a printer before and after each change, in the turn of the change."""
+
+
+class Fleet:
+    """All printers that were ever seen or configured, by MainboardID; none ever vanishes by itself.
+
+    ``wall`` gives seconds since the epoch, for what people read; the clock times what has to be timed.
+    """
+
+    def __init__(self, clock: IReactorTime, wall: Callable[[], float], beforehand: Iterable[Beforehand]) -> None:
+        self._clock = clock
+        self._wall = wall
+        self._beforehand = {known.mainboard_id: known for known in beforehand}
+        self._printers: dict[str, Printer] = {}
+        self._slugs: dict[str, str] = {}
+        self._heard: dict[str, tuple[float, float]] = {}
+        self._published: dict[str, float] = {}
+        self._late: dict[str, IDelayedCall] = {}
+        self._observers: list[Observer] = []
+        self._unpublished: dict[str, bool] = {}
+        self._waiters = Waiters(clock)
+        self.version = 0
+        """The newest version; grows by one with each publication and each happening."""
+        self.stopped = False
+        """Whether the daemon is on its way out: nobody should wait any more."""
+        self.events: deque[Event] = deque(maxlen=RING)
+        """The last happenings, oldest first."""
+        for known in self._beforehand.values():
+            self._put(self._new(Announcement(known.mainboard_id)))
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[Printer]:
+        return iter(sorted(self._printers.values(), key=self._order))
+
+    def __len__(self) -> int:
+        return len(self._printers)
+
+    def _order(self, printer: Printer) -> tuple[int, str, str]:
+        configured = list(self._beforehand)
+        place = configured.index(printer.id) if printer.id in self._beforehand else len(configured)
+        return (place, printer.name.casefold(), printer.id)
+
+    def find(self, mainboard_id: str) -> Printer | None:
+        """The printer of exactly this MainboardID, or None."""
+        return self._printers.get(mainboard_id)
+
+    def get(self, reference: str) -> Printer:
+        """The printer of this slug or MainboardID (in any letter case); ``PrinterUnknown`` if there is none."""
+        mainboard_id = self._slugs.get(reference.lower(), reference)
+        printer = self._printers.get(mainboard_id)
+        if printer is None:
+            folded = reference.casefold()
+            printer = next((p for p in self._printers.values() if p.id.casefold() == folded), None)
+        if printer is None:
+            known = ", ".join(p.slug for p in self) or "none yet"
+            raise PrinterUnknown(
+                f"No printer is called {reference!r}.", f"Known printers: {known}. GET /v1/printers lists them."
+            )
+        return printer
+
+    def since(self, version: int) -> list[Printer]:
+        """The printers whose last publication is newer than ``version``, in the fleet's order."""
+        return [printer for printer in self if printer.version > version]
+
+    def heard(self, mainboard_id: str) -> float | None:
+        """When the printer was last heard of, in seconds since the epoch; None if never."""
+        heard = self._heard.get(mainboard_id)
+        return None if heard is None else heard[1]
+
+    def silence(self, mainboard_id: str) -> float:
+        """Seconds since the printer was last heard of, by the monotonic clock; infinite if never."""
+        heard = self._heard.get(mainboard_id)
+        return float("inf") if heard is None else self._clock.seconds() - heard[0]
+
+    # -- writing ---------------------------------------------------------------------------------------------
+
+    def announced(self, announcement: Announcement, address: str) -> Printer:
+        """A discovery reply came from ``address``: a new printer, or news of a known one."""
+        old = self._printers.get(announcement.mainboard_id)
+        self.hear(announcement.mainboard_id)
+        known = replace(announcement, status=None)
+        if old is None:
+            printer = self._new(known)
+            return self._put(replace(printer, address=address))
+        name = self._name(known)
+        if old.announcement == known and old.address == address and old.name == name:
+            return old
+        if old.address and old.address != address:
+            _log.info("{name} moved from {old} to {new}", name=name, old=old.address, new=address)
+        return self._put(replace(old, announcement=known, address=address, name=name))
+
+    def hear(self, mainboard_id: str) -> None:
+        """Something came from this printer just now; that alone is no change."""
+        self._heard[mainboard_id] = (self._clock.seconds(), self._wall())
+
+    def change(
+        self,
+        mainboard_id: str,
+        *,
+        status: Status | None = None,
+        reachability: Reachability | None = None,
+    ) -> Printer:
+        """Replace the status or the reachability of a known printer, if they differ."""
+        old = self._printers[mainboard_id]
+        new_status = old.status if status is None else status
+        new_reachability = old.reachability if reachability is None else reachability
+        if new_status == old.status and new_reachability is old.reachability:
+            return old
+        return self._put(replace(old, status=new_status, reachability=new_reachability))
+
+    def explain(self, mainboard_id: str, message: str | None) -> None:
+        """Say why a printer cannot be worked with, or take that back with None."""
+        old = self._printers[mainboard_id]
+        if old.message != message:
+            self._put(replace(old, message=message))
+
+    def assign(self, mainboard_id: str, job: Job | None) -> None:
+        """Replace the job on a printer."""
+        old = self._printers[mainboard_id]
+        if old.job != job:
+            self._put(replace(old, job=job))
+
+    def configure(self, beforehand: Iterable[Beforehand]) -> None:
+        """Take over another ``[printers]`` section: names and slugs follow, nothing known is lost."""
+        self._beforehand = {known.mainboard_id: known for known in beforehand}
+        self._slugs.clear()
+        for printer in list(self._printers.values()):
+            slug = self._slug(printer.announcement)
+            self._slugs[slug] = printer.id
+            name = self._name(printer.announcement)
+            if (slug, name) != (printer.slug, printer.name):
+                self._put(replace(printer, slug=slug, name=name))
+        for known in self._beforehand.values():
+            if known.mainboard_id not in self._printers:
+                self._put(self._new(Announcement(known.mainboard_id)))
+
+    def happened(self, mainboard_id: str, type: str, data: Mapping[str, object]) -> None:
+        """Record something that must not be merged away, and tell the waiters at once."""
+        self.version += 1
+        slug = self._printers[mainboard_id].slug
+        self.events.append(Event(self.version, self._wall(), slug, type, data))
+        self._waiters.wake(mainboard_id)
+
+    def _new(self, announcement: Announcement) -> Printer:
+        slug = self._slug(announcement)
+        self._slugs[slug] = announcement.mainboard_id
+        _log.info("New printer {slug}: {id}", slug=slug, id=announcement.mainboard_id)
+        return Printer(slug=slug, announcement=announcement, name=self._name(announcement))
+
+    def _name(self, announcement: Announcement) -> str:
+        known = self._beforehand.get(announcement.mainboard_id)
+        configured = known.name if known is not None else None
+        return configured or announcement.name or announcement.machine_name or announcement.mainboard_id
+
+    def _slug(self, announcement: Announcement) -> str:
+        known = self._beforehand.get(announcement.mainboard_id)
+        if known is not None:
+            return known.slug
+        name = announcement.name or announcement.machine_name
+        base = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:24].strip("-") or "printer"
+        taken = {known.slug for known in self._beforehand.values()} | set(self._slugs)
+        tail = re.sub(r"[^a-z0-9]", "", announcement.mainboard_id.lower())[-6:]
+        for slug in (base, f"{base}-{tail}"):
+            if slug not in taken:
+                return slug
+        return next(s for n in range(2, 10_000) if (s := f"{base}-{n}") not in taken)
+
+    def _put(self, new: Printer) -> Printer:
+        old = self._printers.get(new.id)
+        self._printers[new.id] = new
+        edge = (
+            old is None
+            or old.phase is not new.phase
+            or old.reachability is not new.reachability
+            or (old.job and old.job.state) is not (new.job and new.job.state)
+        )
+        self._unpublished[new.id] = edge or self._unpublished.get(new.id, False)
+        for observer in list(self._observers):
+            try:
+                observer(old, new)
+            except Exception:
+                _log.failure("An observer of the fleet failed")
+        self._schedule(new.id)
+        return self._printers[new.id]
+
+    def _schedule(self, mainboard_id: str) -> None:
+        if mainboard_id not in self._unpublished:
+            return  # an observer's own change has published this one as well
+        now = self._clock.seconds()
+        due = self._published.get(mainboard_id, now - TICK) + TICK
+        late = self._late.get(mainboard_id)
+        if self._unpublished[mainboard_id] or due <= now:
+            if late is not None:
+                late.cancel()
+            self._publish(mainboard_id)
+        elif late is None:
+            self._late[mainboard_id] = self._clock.callLater(due - now, self._publish, mainboard_id)
+
+    def _publish(self, mainboard_id: str) -> None:
+        self._late.pop(mainboard_id, None)
+        self._unpublished.pop(mainboard_id, None)
+        self.version += 1
+        self._printers[mainboard_id] = replace(self._printers[mainboard_id], version=self.version)
+        self._published[mainboard_id] = self._clock.seconds()
+        self._waiters.wake(mainboard_id)
+
+    # -- waiting ---------------------------------------------------------------------------------------------
+
+    def subscribe(self, observer: Observer) -> Callable[[], None]:
+        """Call ``observer`` at each change, published or not; the result ends that."""
+        self._observers.append(observer)
+        return lambda: self._observers.remove(observer)
+
+    def changed(self, since: int, wanted: frozenset[str] | None) -> Deferred[None]:
+        """Fires when there is something newer than ``since`` of the wanted MainboardIDs (None: of any)."""
+        if self.version > since and self._newer(since, wanted):
+            return succeed(None)
+        return self._waiters.wait(wanted)
+
+    def _newer(self, since: int, wanted: frozenset[str] | None) -> bool:
+        if wanted is None:
+            return True
+        if any(self._printers[key].version > since for key in wanted if key in self._printers):
+            return True
+        slugs = {self._printers[key].slug for key in wanted if key in self._printers}
+        return any(event.printer in slugs for event in self.happenings(since))
+
+    def happenings(self, since: int) -> list[Event]:
+        """The remembered happenings newer than ``since``, oldest first."""
+        found = []
+        for event in reversed(self.events):
+            if event.seq <= since:
+                break
+            found.append(event)
+        return found[::-1]
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for news."""
+        return len(self._waiters)
+
+    def stop(self) -> None:
+        """Release everybody who waits, and publish nothing more."""
+        for late in self._late.values():
+            late.cancel()
+        self._late.clear()
+        self.stopped = True
+        self._waiters.wake_all()

@@ -1,0 +1,306 @@
+"""One job's way through one printer: deliver, start, watch to the end.
+
+One decision: a start is a single-use intent. It is journalled before it is sent, sent once, and whatever happens
+to the connection afterwards, only the printer's own status decides what became of it (DESIGN.md J3; sdcp.md
+2.9). A delivery may be repeated, because fetching a file starts nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from msgspec.structs import replace
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+
+from sdcpd.codec.sdcp import Command
+from sdcpd.codec.status import Generation, Phase, Status, TransferState
+from sdcpd.errors import CommandRefused, CommandTimeout, LinkLost, PrinterError
+from sdcpd.fleet import Fleet
+from sdcpd.links import Links
+from sdcpd.logs import logger
+from sdcpd.offers import Offers
+from sdcpd.progress import ENDED, MOVING, Job, JobState, Print, Transfer, Verdict
+
+__all__ = ["Flow", "Recorder"]
+
+RETRIES = (5.0, 15.0, 60.0)
+"""Seconds before each repetition of a failed delivery."""
+
+_EVENTS = {
+    JobState.DELIVERING: "transfer_started",
+    JobState.DELIVERED: "transfer_done",
+    JobState.PAUSED: "print_paused",
+    JobState.FINISHED: "print_finished",
+    JobState.STOPPED: "print_stopped",
+    JobState.FAILED: "print_failed",
+    JobState.LOST: "print_lost",
+    JobState.UNVERIFIED: "print_unverified",
+}
+_log = logger("sdcpd.flow")
+
+
+class Recorder(Protocol):
+    """Who keeps jobs over a restart."""
+
+    def record(self, job: Job) -> None:
+        """Remember the job; raises ``OSError`` if that cannot be done now."""
+        ...
+
+
+class Flow:
+    """Carries one job; fed with the printer's statuses and with the time by ``Jobs``."""
+
+    def __init__(
+        self,
+        job: Job,
+        path: Path | None,
+        *,
+        fleet: Fleet,
+        links: Links,
+        offers: Offers,
+        journal: Recorder,
+        clock: IReactorTime,
+        wall: Callable[[], float],
+        ended: Callable[[Flow], None],
+    ) -> None:
+        self.job = job
+        """The job as it stands now."""
+        self._path = path
+        self._fleet = fleet
+        self._links = links
+        self._offers = offers
+        self._journal = journal
+        self._clock = clock
+        self._wall = wall
+        self._ended = ended
+        self._transfer: Transfer | None = None
+        self._print: Print | None = None
+        self._verdict: Deferred[Verdict] | None = None
+        self._acknowledged = False
+        self._going: Deferred[None] | None = None
+
+    # -- beginnings ------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Deliver the file unless the printer has it, then start the print."""
+        self._going = Deferred.fromCoroutine(self._go())
+        self._going.addErrback(self._broke)
+
+    def resume(self, generation: Generation) -> None:
+        """Watch a print whose start was sent before the daemon was restarted."""
+        running = self.job.state is not JobState.STARTING
+        self._print = Print(self.job.wire_name, generation, None, self._clock.seconds(), running=running)
+
+    def abandon(self) -> None:
+        """Let go without a verdict: the daemon stops, the journal keeps the job as it is."""
+        self._ended = lambda _: None
+        if self._going is not None:
+            self._going.addErrback(lambda _: None)
+            self._going.cancel()
+
+    def cancel(self) -> None:
+        """End a job whose start was not sent; the printer's download fails for want of the file."""
+        going, self._going = self._going, None
+        self._move(JobState.STOPPED, "cancelled", "Cancelled before the print was started.")
+        if going is not None:
+            going.cancel()
+
+    def _broke(self, failure: Failure) -> None:
+        if self.job.state in ENDED:
+            return
+        if failure.check(CancelledError, PrinterError) is None:
+            _log.failure("The flow of job {job} failed", failure, job=self.job.id)
+        reason = getattr(failure.value, "code", "internal")
+        message = getattr(failure.value, "message", "The daemon failed; its log says why.")
+        self._move(JobState.FAILED, reason, message)
+
+    async def _go(self) -> None:
+        if not self._has_file():
+            await self._deliver()
+        if self.job.state not in ENDED:
+            await self._start()
+
+    # -- delivery --------------------------------------------------------------------------------------------
+
+    def _has_file(self) -> bool:
+        """Whether the printer's last transfer was exactly this file: its own word, so it survives our restarts."""
+        status = self._fleet.get(self.job.printer).status
+        if status is None:
+            return False
+        told = status.transfer
+        return (told.status, told.filename, told.total_size) == (
+            TransferState.DONE,
+            self.job.wire_name,
+            self.job.size,
+        )
+
+    async def _deliver(self) -> None:
+        for pause in (*RETRIES, None):
+            self._move(JobState.DELIVERING)
+            verdict = await self._deliver_once()
+            if verdict.state is JobState.DELIVERED:
+                self._move(JobState.DELIVERED)
+                return
+            if verdict.state is JobState.UNVERIFIED or pause is None:
+                break
+            _log.warn("Delivery to {printer}: {why}", printer=self.job.printer, why=verdict.message)
+            self._note(f"{verdict.message} It is tried again in {pause:.0f} s.", verdict.reason)
+            await deferLater(self._clock, pause)
+        self._move(verdict.state, verdict.reason, verdict.message)
+
+    async def _deliver_once(self) -> Verdict:
+        assert self._path is not None
+        printer = self._fleet.get(self.job.printer)
+        self._transfer = Transfer(self.job.wire_name, self.job.size, printer.status, self._clock.seconds())
+        self._verdict = Deferred()
+        verdict = self._verdict
+        offer = self._offers.make(self._path, printer.address, self)
+        try:
+            session = self._links.session(self.job.printer)
+            await session.request(
+                Command.FETCH,
+                {
+                    "Check": 0,
+                    "CleanCache": 1,
+                    "Compress": 0,
+                    "FileSize": self.job.size,
+                    "Filename": self.job.wire_name,
+                    "MD5": self.job.md5,
+                    "URL": self._offers.url(offer),
+                },
+            )
+        except (CommandTimeout, LinkLost) as error:
+            # The printer may have heard it all the same: the judge waits for what it does.
+            _log.warn("{printer}: {error}", printer=self.job.printer, error=error)
+        except PrinterError as error:
+            self._settle(Verdict(JobState.FAILED, error.code, error.message))
+        try:
+            return await verdict
+        finally:
+            self._offers.withdraw(offer)
+            self._transfer = self._verdict = None
+
+    def requested(self) -> None:
+        """The printer asked for the file."""
+        if self._transfer is not None:
+            self._transfer.requested(self._clock.seconds())
+
+    def served(self, offset: int) -> None:
+        """The bytes up to ``offset`` were handed to the network."""
+        if self._transfer is not None:
+            self._transfer.served(offset, self._clock.seconds())
+
+    def _settle(self, verdict: Verdict | None) -> None:
+        if verdict is not None and self._verdict is not None and not self._verdict.called:
+            self._verdict.callback(verdict)
+
+    # -- start -----------------------------------------------------------------------------------------------
+
+    async def _start(self) -> None:
+        printer = self._fleet.get(self.job.printer)
+        session = self._links.session(self.job.printer)
+        if printer.phase is not Phase.IDLE:
+            message = f"The file is on the printer, but it is {printer.phase.value.lower()} now; nothing was started."
+            self._move(JobState.FAILED, "not_now", message)
+            return
+        try:
+            self._move(JobState.STARTING, must_record=True)
+        except OSError as error:
+            self._move(
+                JobState.FAILED,
+                "journal_unwritable",
+                f"The start was not sent, because it could not be noted on the disk: {error}. Free some space.",
+            )
+            return
+        self._print = Print(self.job.wire_name, printer.generation, printer.status, self._clock.seconds())
+        try:
+            await session.request(Command.START, {"Filename": self.job.wire_name, "StartLayer": 0})
+            self._acknowledged = True
+        except (CommandTimeout, LinkLost) as error:
+            _log.warn("{printer}: {error}", printer=self.job.printer, error=error)
+            self._note(f"{error.message} The printer's status will tell.", "start_unacknowledged")
+        except CommandRefused as error:
+            if self.job.state is JobState.STARTING:
+                self._move(JobState.FAILED, f"start_refused_{error.ack}", error.message)
+
+    # -- what the printer says -------------------------------------------------------------------------------
+
+    def status(self, status: Status) -> None:
+        """A new status of the printer."""
+        if self._transfer is not None:
+            self._settle(self._transfer.status(status, self._clock.seconds()))
+            if self._transfer is not None:
+                self._progress(self._transfer.sent)
+        if self._print is not None and self.job.state in MOVING:
+            self._judged(self._print.status(status))
+
+    def time(self) -> None:
+        """About a second has passed."""
+        now = self._clock.seconds()
+        if self._transfer is not None:
+            self._settle(self._transfer.time(now))
+        if self._print is not None and self.job.state in MOVING:
+            self._judged(self._print.time(now))
+
+    def _judged(self, verdict: Verdict | None) -> None:
+        if verdict is None or verdict.state is self.job.state:
+            return
+        if verdict.reason == "start_unconfirmed" and not self._acknowledged:
+            verdict = replace(verdict, state=JobState.UNVERIFIED)
+        self._move(verdict.state, verdict.reason, verdict.message)
+
+    # -- the job's own record --------------------------------------------------------------------------------
+
+    def _progress(self, sent: int) -> None:
+        if sent != self.job.sent:
+            self.job = replace(self.job, sent=sent)
+            self._fleet.assign(self.job.printer, self.job)
+
+    def _note(self, message: str, reason: str | None) -> None:
+        self.job = replace(self.job, message=message, reason=reason)
+        self._fleet.assign(self.job.printer, self.job)
+
+    def _move(
+        self,
+        state: JobState,
+        reason: str | None = None,
+        message: str | None = None,
+        *,
+        must_record: bool = False,
+    ) -> None:
+        before = self.job
+        started = before.started
+        if state is JobState.PRINTING and started is None:
+            started = self._wall()
+        job = replace(
+            before,
+            state=state,
+            reason=reason,
+            message=message,
+            sent=before.size if state is JobState.DELIVERED else before.sent,
+            started=started,
+            ended=self._wall() if state in ENDED else None,
+        )
+        try:
+            self._journal.record(job)
+        except OSError as error:
+            if must_record:
+                raise
+            _log.error("Job {job} could not be noted on the disk: {error}", job=job.id, error=error)
+        self.job = job
+        _log.info("Job {job} of {file}: {state}", job=job.id, file=job.file, state=state.value)
+        self._fleet.assign(job.printer, job)
+        event = _EVENTS.get(state)
+        if state is JobState.PRINTING:
+            event = "print_resumed" if before.state is JobState.PAUSED else "print_started"
+        if event is not None and state is not before.state:
+            self._fleet.happened(
+                job.printer, event, {"job": job.id, "file": job.file, "reason": reason, "message": message}
+            )
+        if state in ENDED:
+            self._ended(self)

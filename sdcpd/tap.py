@@ -1,0 +1,205 @@
+"""The twistd plugin's other half: options, and the one place where everything is put together.
+
+One decision: this module alone imports a reactor and knows every other module; each of them knows only what it is
+handed here (DESIGN.md section 1).
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar
+
+from twisted.application.internet import TimerService
+from twisted.application.service import IService, MultiService, Service
+from twisted.internet.threads import deferToThreadPool
+from twisted.python import usage
+
+from sdcpd import config as configuration
+from sdcpd import logs
+from sdcpd.appliance import Appliance, Part
+from sdcpd.broker import Broker
+from sdcpd.config import Config
+from sdcpd.discovery import Discovery, interfaces_of
+from sdcpd.errors import ConfigError
+from sdcpd.files import FileStore, Limits
+from sdcpd.fleet import Beforehand, Fleet
+from sdcpd.jobs import Jobs
+from sdcpd.journal import Journal
+from sdcpd.links import Links
+from sdcpd.listener import Listener
+from sdcpd.offers import Offers
+from sdcpd.web.app import WebApp
+from sdcpd.web.downloads import DownloadsSite
+
+__all__ = ["Options", "makeService"]
+
+DEFAULT_CONFIG = "/etc/sdcpd/sdcpd.toml"
+EXPIRY_INTERVAL = 3600.0
+"""Seconds between two looks for files that are older than ``[files] keep``."""
+
+_log = logs.logger("sdcpd.tap")
+
+
+class Options(usage.Options):
+    """``twistd sdcpd``: everything else is in the configuration file."""
+
+    synopsis = "[--config FILE]"
+    longdesc = "The open hub for networked resin 3D printers that speak SDCP."
+    optParameters: ClassVar = [
+        ["config", "c", None, f"The configuration file [default: {DEFAULT_CONFIG}, if it exists]."]
+    ]
+
+    def parseOptions(self, options: Any = None) -> None:
+        """Like Twisted's, but an error is one line and exit status 1."""
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            raise SystemExit(f"sdcpd: {error}. Try: twistd sdcpd --help") from error
+
+    def load(self) -> Config:
+        """The configuration of the file in force; raises ``ConfigError``."""
+        path = self["config"]
+        if path is None and not Path(DEFAULT_CONFIG).exists():
+            return Config()
+        return configuration.load(Path(path or DEFAULT_CONFIG))
+
+
+class _Hangup(Service):
+    """SIGHUP reloads."""
+
+    def __init__(self, reactor: Any, reload: Any) -> None:
+        self._reactor = reactor
+        self._reload = reload
+
+    def startService(self) -> None:
+        super().startService()
+        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._reload))
+
+
+def _guarded(*functions: Any) -> None:
+    """Call each; a failure of one stops neither the others nor the next time."""
+    for function in functions:
+        try:
+            function()
+        except Exception:
+            _log.failure("A periodic task failed")
+
+
+def _beforehand(config: Config) -> list[Beforehand]:
+    return [Beforehand(slug, known.mainboard_id, known.name or None) for slug, known in config.printers.items()]
+
+
+def _limits(config: Config) -> Limits:
+    files = config.files
+    return Limits(quota=files.quota_bytes, max_size=files.max_size_bytes, reserve=files.reserve_bytes)
+
+
+def makeService(options: Options) -> IService:
+    """Build the daemon from its options; a bad configuration ends with exit status 1 and one line."""
+    from twisted.internet import reactor  # noqa: TID251 (the one place)
+
+    try:
+        config = options.load()
+        return _assemble(options, config, reactor)
+    except ConfigError as error:
+        raise SystemExit(f"sdcpd: {error.message}. {error.hint}".rstrip(". ") + ".") from error
+
+
+def _state_directory(config: Config) -> Path:
+    directory = Path(config.sdcpd.state_directory).absolute()
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"[sdcpd] state_directory: cannot use {directory}: {error.strerror}",
+            "Create it for the user that runs the daemon, or set another one.",
+        ) from error
+    return directory
+
+
+def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
+    # Time-outs follow the monotonic clock: a machine without a battery clock jumps by years after its start.
+    reactor.seconds = time.monotonic
+    wall = time.time  # noqa: TID251 (the one place; it is handed out as ``wall``)
+    logs.set_level(config.sdcpd.log_level)
+
+    state = _state_directory(config)
+    offload = partial(deferToThreadPool, reactor, reactor.getThreadPool())
+    fleet = Fleet(reactor, wall, _beforehand(config))
+    links = Links(fleet, reactor, wall)
+    store = FileStore(state / "files", _limits(config), offload, wall)
+    offers = Offers(lambda: _port(appliance, "downloads"))
+    jobs = Jobs(fleet=fleet, links=links, store=store, offers=offers, journal=Journal(state), clock=reactor, wall=wall)
+    web = WebApp(config, version("sdcpd"), fleet=fleet, jobs=jobs, store=store, clock=reactor, wall=wall)
+
+    def expire() -> None:
+        keep = appliance.config.files.keep_seconds
+        if keep:
+            store.expire(wall(), keep).addErrback(lambda f: _log.failure("Old files could not be deleted", f))
+
+    def make_mqtt(config: Config) -> IService:
+        return Listener(reactor, "[mqtt] listen", config.mqtt.listen, Broker(reactor, fleet, links))
+
+    def make_downloads(config: Config) -> IService:
+        return Listener(reactor, "[downloads] listen", config.downloads.listen, DownloadsSite(offers, reactor))
+
+    def make_web(config: Config) -> IService:
+        service = MultiService()
+        for number, listen in enumerate(config.web.listen):
+            listener = Listener(reactor, "[web] listen", listen, web.site())
+            listener.setName("web" if not number else f"web {number + 1}")
+            listener.setServiceParent(service)
+        return service
+
+    def make_discovery(config: Config) -> IService:
+        known = [printer.address for printer in config.printers.values() if printer.address]
+        return Discovery(
+            reactor, config.discovery, known, fleet, links, lambda: _port(appliance, "mqtt"), interfaces_of
+        )
+
+    def make_watch(config: Config) -> IService:
+        service = MultiService()
+        for period, functions in ((1.0, (links.sweep, jobs.sweep)), (EXPIRY_INTERVAL, (expire,))):
+            timer = TimerService(period, _guarded, *functions)
+            timer.clock = reactor
+            timer.setServiceParent(service)
+        _Hangup(reactor, lambda: appliance.reload()).setServiceParent(service)
+        return service
+
+    def reconfigured(config: Config) -> None:
+        logs.set_level(config.sdcpd.log_level)
+        fleet.configure(_beforehand(config))
+        store.configure(_limits(config))
+        web.configure(config)
+
+    def ended() -> None:
+        jobs.stop_all()
+        web.stop()
+        fleet.stop()
+        links.close_all("the daemon stops")
+
+    appliance = Appliance(
+        config,
+        (
+            Part("mqtt", ("mqtt",), make_mqtt),
+            Part("downloads", ("downloads",), make_downloads),
+            Part("web", ("web",), make_web),
+            Part("discovery", ("discovery", "mqtt", "printers"), make_discovery),
+            Part("watch", (), make_watch),
+        ),
+        reload=options.load,
+        reconfigured=reconfigured,
+        ended=ended,
+        clock=reactor,
+    )
+    return appliance
+
+
+def _port(appliance: Appliance, name: str) -> int:
+    listener = appliance.getServiceNamed(name)
+    assert isinstance(listener, Listener)
+    return listener.port

@@ -1,0 +1,147 @@
+"""Who may do what, decided before anything else is looked at.
+
+One decision, for now: loopback may do everything, and any other address what ``[access] trusted`` gives it.
+Browsers are held to more: a Host that is not ours is refused (DNS rebinding), and so is a change that another
+site's page asks for, because an address is an authority that every page opened on the machine would share.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+
+from twisted.web.iweb import IRequest
+
+from sdcpd import config
+from sdcpd.web.errors import Refusal
+
+__all__ = ["Access", "Client"]
+
+_SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def _networks(texts: Iterable[str]) -> list[_Network]:
+    return [ipaddress.ip_network(text, strict=False) for text in texts]
+
+
+def _address(text: str) -> _Address | None:
+    try:
+        address = ipaddress.ip_address(text.strip().strip("[]"))
+    except ValueError:
+        return None
+    mapped = getattr(address, "ipv4_mapped", None)
+    return mapped if mapped is not None else address
+
+
+class Client:
+    """Who asks: an address, and what it may do."""
+
+    __slots__ = ("address", "is_loopback", "scopes")
+
+    def __init__(self, address: str, is_loopback: bool, scopes: frozenset[str]) -> None:
+        self.address = address
+        self.is_loopback = is_loopback
+        self.scopes = scopes
+
+
+class Access:
+    """The rules of ``[access]`` and ``[web]``, replaced whole at a reload."""
+
+    def __init__(self, access: config.Access, web: config.Web) -> None:
+        self.configure(access, web)
+
+    def configure(self, access: config.Access, web: config.Web) -> None:
+        """Take over other rules."""
+        self._trusted = [
+            (ipaddress.ip_network(network, strict=False), frozenset(scopes))
+            for network, scopes in access.trusted.items()
+        ]
+        self._hosts = frozenset(host.casefold() for host in web.hosts)
+        self._origins = frozenset(origin.casefold().rstrip("/") for origin in web.origins)
+        self._proxies = _networks(web.proxies)
+        self._known: dict[str, Client] = {}
+
+    def client(self, request: IRequest) -> Client:
+        """Who asks, by the connection; forwarded headers count only from configured proxies."""
+        peer = getattr(request.getClientAddress(), "host", "") or ""
+        if self._proxies:
+            peer = self._behind_proxies(request, peer)
+        client = self._known.get(peer)
+        if client is None:
+            if len(self._known) > 4096:
+                self._known.clear()
+            client = self._known[peer] = self._judge(peer)
+        return client
+
+    def _behind_proxies(self, request: IRequest, peer: str) -> str:
+        hops = [peer]
+        for header in request.requestHeaders.getRawHeaders("x-forwarded-for") or []:
+            hops[:0] = [hop.strip() for hop in header.split(",")]
+        while len(hops) > 1 and self._is_proxy(hops[-1]):
+            hops.pop()
+        return hops[-1]
+
+    def _is_proxy(self, text: str) -> bool:
+        address = _address(text)
+        return address is not None and any(address in network for network in self._proxies)
+
+    def _judge(self, peer: str) -> Client:
+        address = _address(peer)
+        if address is None:  # a Unix socket: the file system decides who may connect
+            return Client(peer, not peer, frozenset(config.SCOPES) if not peer else frozenset())
+        if address.is_loopback:
+            return Client(peer, True, frozenset(config.SCOPES))
+        scopes: frozenset[str] = frozenset()
+        for network, given in self._trusted:
+            if address in network:
+                scopes |= given
+        return Client(peer, False, scopes)
+
+    def check(self, request: IRequest, scope: str | None) -> Client:
+        """Let the request pass or raise the ``Refusal`` that it gets; ``scope`` None needs no permission."""
+        self._check_host(request)
+        if request.method not in _SAFE:
+            self._check_origin(request)
+        client = self.client(request)
+        if scope is not None and scope not in client.scopes:
+            raise Refusal(
+                403,
+                "forbidden",
+                f"Your address {client.address} may not do this: it needs the scope {scope!r}.",
+                "An administrator can grant it to your network under [access] trusted.",
+            )
+        return client
+
+    def _check_host(self, request: IRequest) -> None:
+        header = request.getHeader("host")
+        if header is None:
+            return  # HTTP/1.0, no browser
+        host = header.casefold().strip()
+        name = host.rpartition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
+        local = name == "localhost" or name.endswith((".localhost", ".local")) or "." not in name
+        if _address(name) is None and not local and name not in self._hosts and host not in self._hosts:
+            raise Refusal(
+                421,
+                "foreign_host",
+                f"This server is not known under the name {name[:100]!r}.",
+                "Use its address, or add the name to [web] hosts.",
+            )
+
+    def _check_origin(self, request: IRequest) -> None:
+        origin = request.getHeader("origin")
+        site = request.getHeader("sec-fetch-site")
+        if origin is not None:
+            host = (request.getHeader("host") or "").casefold()
+            own = origin.casefold().partition("://")[2] == host
+            if own or origin.casefold().rstrip("/") in self._origins:
+                return
+        elif site in (None, "same-origin", "none"):
+            return
+        raise Refusal(
+            403,
+            "foreign_origin",
+            f"A page of another site ({(origin or site or '')[:100]}) may not change anything here.",
+            "If that site is yours, add it to [web] origins.",
+        )

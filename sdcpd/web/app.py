@@ -1,0 +1,111 @@
+"""The web tree, composed: which API stands where.
+
+One decision: each API is a list of routes made from what it was handed; this module alone knows all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from klein import Klein
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.resource import IResource
+
+from sdcpd.config import Config
+from sdcpd.files import FileStore
+from sdcpd.fleet import Fleet
+from sdcpd.jobs import Jobs
+from sdcpd.web.access import Access
+from sdcpd.web.answer import TEXT, Answer
+from sdcpd.web.documents import Documents
+from sdcpd.web.files import FilesApi, is_upload
+from sdcpd.web.mslicer import StatusApi
+from sdcpd.web.native import NativeApi
+from sdcpd.web.openapi import openapi
+from sdcpd.web.routes import Call, Route, mount
+from sdcpd.web.site import Site
+from sdcpd.web.updates import UpdatesApi, new_epoch
+
+__all__ = ["WebApp"]
+
+_INDEX = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>sdcpd</title>
+<h1>sdcpd</h1>
+<p>The hub for networked resin printers is running.</p>
+<ul>
+<li><a href="/v1/printers">/v1/printers</a>: the printers</li>
+<li><a href="/v1/files">/v1/files</a>: the stored files</li>
+<li><a href="/v1/jobs">/v1/jobs</a>: the jobs</li>
+<li><a href="/v1/updates?timeout=0">/v1/updates</a>: everything, and by long poll what changes</li>
+<li><a href="/status">/status</a>: the printers as mslicer tells them</li>
+<li><a href="/openapi.json">/openapi.json</a>: the API, described</li>
+</ul>
+</html>
+"""
+
+
+class WebApp:
+    """All routes over one fleet; ``site`` serves them."""
+
+    def __init__(
+        self,
+        config: Config,
+        version: str,
+        *,
+        fleet: Fleet,
+        jobs: Jobs,
+        store: FileStore,
+        clock: IReactorTime,
+        wall: Callable[[], float],
+    ) -> None:
+        epoch = new_epoch()
+        documents = Documents(fleet, store, wall)
+        self._access = Access(config.access, config.web)
+        self._status = StatusApi(fleet, clock, wall, epoch, config.status.mode)
+        self._updates = UpdatesApi(fleet, documents, clock, wall, epoch)
+        self._clock = clock
+        self.routes: tuple[Route, ...] = (
+            Route("GET", "/", None, self._index, content="text/html"),
+            Route("GET", "/healthz", None, self._healthz, content="text/plain"),
+            Route("GET", "/openapi.json", None, self._openapi, gives=dict[str, Any]),
+            *self._status.routes,
+            *NativeApi(fleet, jobs, store, documents).routes,
+            *FilesApi(store).routes,
+            *self._updates.routes,
+        )
+        self._described = msgspec.json.encode(openapi(self.routes, version))
+
+    def resource(self) -> IResource:
+        """The Klein tree of all routes."""
+        klein = Klein()
+        mount(klein, self.routes, self._access)
+        return klein.resource()
+
+    def site(self) -> Site:
+        """The tree behind a server that streams uploads."""
+        return Site(self.resource(), is_upload, self._clock)
+
+    def configure(self, config: Config) -> None:
+        """Take over what can change without another port: access and status."""
+        self._access.configure(config.access, config.web)
+        self._status.mode = config.status.mode
+
+    def stop(self) -> None:
+        """Ask every poller to come back later."""
+        self._updates.stop()
+
+    def _index(self, call: Call) -> Answer:
+        """Where to find what."""
+        headers: Mapping[str, str] = {"Content-Security-Policy": "default-src 'none'"}
+        return Answer(200, _INDEX.encode(), "text/html; charset=utf-8", headers)
+
+    def _healthz(self, call: Call) -> Answer:
+        """Whether the daemon answers."""
+        return Answer(200, b"ok", TEXT)
+
+    def _openapi(self, call: Call) -> Answer:
+        """This API, described as OpenAPI 3.1."""
+        return Answer(200, self._described)

@@ -1,0 +1,227 @@
+"""What the native API says of printers, jobs and files: typed documents, made from the fleet's values.
+
+One decision: a number here is one that a person can trust. Layers and percentages are clamped, 100 comes only with
+the printer's own word, the time left is never negative, and a printer that is out of reach keeps its last values
+beside their age (DESIGN.md section 5, "Truth").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from sdcpd.codec.status import RUNNING, Outcome, Phase, Status, outcome_of
+from sdcpd.files import FileStore
+from sdcpd.fleet import Fleet, Printer, Reachability
+from sdcpd.progress import ENDED, Job
+
+__all__ = [
+    "AckDocument",
+    "Documents",
+    "FileAnswer",
+    "FileDocument",
+    "JobAnswer",
+    "JobDocument",
+    "PrinterDocument",
+    "RawStatus",
+    "eta_of",
+    "progress_of",
+]
+
+
+class JobDocument(Struct, frozen=True):
+    """One job. Times are seconds since the epoch, sizes bytes."""
+
+    id: str
+    printer: str
+    file: str
+    md5: str
+    size: int
+    state: str
+    reason: str | None
+    message: str | None
+    sent: int
+    created: float
+    started: float | None
+    ended: float | None
+
+
+class RawStatus(Struct, frozen=True):
+    """The printer's own numbers, whatever they mean."""
+
+    current_status: tuple[int, ...]
+    print_status: int
+    transfer_status: int
+    error_number: int
+    filename: str
+
+
+class PrinterDocument(Struct, frozen=True):
+    """One printer."""
+
+    id: str
+    mainboard_id: str
+    name: str
+    model: str
+    firmware: str
+    protocol: str
+    address: str
+    resolution: tuple[int, int] | None
+    reachability: str
+    online: bool
+    phase: str
+    layer: int
+    total_layers: int
+    progress: float | None
+    eta_s: int | None
+    file: str | None
+    last_update: float | None
+    age_s: float | None
+    job: JobDocument | None
+    plate: None
+    hold_reason: str | None
+    message: str | None
+    raw: RawStatus | None
+    rev: int
+    urls: dict[str, str]
+
+
+class FileDocument(Struct, frozen=True):
+    """One stored file."""
+
+    name: str
+    md5: str
+    size: int
+    format: str
+    version: str
+    uploaded_at: float
+    wire_name: str
+    url: str
+
+
+class FileAnswer(Struct, frozen=True):
+    """The answer to an upload."""
+
+    file: FileDocument
+
+
+class JobAnswer(Struct, frozen=True):
+    """The answer to a wish that made a job."""
+
+    job: JobDocument
+
+
+class AckDocument(Struct, frozen=True):
+    """The printer's acknowledgement; null when nothing had to be sent to it."""
+
+    ack: int | None
+
+
+def progress_of(printer: Printer) -> float | None:
+    """Percent of the layers, 0 to 100; 100 only when the printer says that it is complete."""
+    status = printer.status
+    if status is None or status.print.total_layer <= 0:
+        return None
+    if outcome_of(status, printer.generation) is Outcome.COMPLETE:
+        return 100.0
+    percent = 100.0 * max(0, status.print.current_layer) / status.print.total_layer
+    return round(min(percent, 99.9), 1)
+
+
+def eta_of(printer: Printer) -> int | None:
+    """Seconds until the print ends, as far as the board can tell; never negative."""
+    status = printer.status
+    if status is None or printer.phase not in RUNNING or status.print.total_ticks <= 0:
+        return None
+    return max(0, status.print.total_ticks - status.print.current_ticks) // 1000
+
+
+class Documents:
+    """Makes documents of the present; ``wall`` gives seconds since the epoch."""
+
+    def __init__(self, fleet: Fleet, store: FileStore, wall: Callable[[], float]) -> None:
+        self._fleet = fleet
+        self._store = store
+        self._wall = wall
+
+    def printer(self, printer: Printer) -> PrinterDocument:
+        """Everything about one printer."""
+        known = printer.announcement
+        status = printer.status
+        heard = self._fleet.heard(printer.id)
+        job = printer.job
+        base = f"/v1/printers/{printer.slug}"
+        return PrinterDocument(
+            id=printer.slug,
+            mainboard_id=printer.id,
+            name=printer.name,
+            model=known.machine_name,
+            firmware=known.firmware,
+            protocol=known.protocol,
+            address=printer.address,
+            resolution=known.resolution,
+            reachability=printer.reachability.value,
+            online=printer.reachability is Reachability.ONLINE,
+            phase=printer.phase.value,
+            layer=max(0, status.print.current_layer) if status is not None else 0,
+            total_layers=max(0, status.print.total_layer) if status is not None else 0,
+            progress=progress_of(printer),
+            eta_s=eta_of(printer),
+            file=self._file(printer, status),
+            last_update=heard,
+            age_s=None if heard is None else round(max(0.0, self._wall() - heard), 1),
+            job=self.job(job) if job is not None else None,
+            plate=None,
+            hold_reason=job.reason if job is not None and job.state not in ENDED else None,
+            message=self._message(printer),
+            raw=None if status is None else _raw(status),
+            rev=printer.version,
+            urls={"self": base, "updates": f"/printers/{printer.slug}/v1/updates"},
+        )
+
+    def _file(self, printer: Printer, status: Status | None) -> str | None:
+        job = printer.job
+        if printer.phase is Phase.TRANSFER and job is not None and job.state not in ENDED:
+            return job.file
+        if status is None or not status.print.filename:
+            return None
+        stored = self._store.by_wire_name(status.print.filename)
+        return stored.name if stored is not None else status.print.filename
+
+    def _message(self, printer: Printer) -> str | None:
+        if printer.message is not None:
+            return printer.message
+        if printer.job is not None and printer.job.message is not None:
+            return printer.job.message
+        if printer.phase is Phase.ATTENTION:
+            return "The print is over; confirm it on the printer's screen."
+        return None
+
+    def job(self, job: Job) -> JobDocument:
+        """One job."""
+        printer = self._fleet.find(job.printer)
+        return JobDocument(
+            id=job.id,
+            printer=printer.slug if printer is not None else job.printer,
+            file=job.file,
+            md5=job.md5,
+            size=job.size,
+            state=job.state.value,
+            reason=job.reason,
+            message=job.message,
+            sent=job.sent,
+            created=job.created,
+            started=job.started,
+            ended=job.ended,
+        )
+
+
+def _raw(status: Status) -> RawStatus:
+    return RawStatus(
+        current_status=status.current,
+        print_status=status.print.status,
+        transfer_status=status.transfer.status,
+        error_number=status.print.error_number,
+        filename=status.print.filename,
+    )

@@ -1,0 +1,86 @@
+"""From the domain's words to HTTP: the one place that knows status numbers.
+
+One decision: every refusal is the same small JSON document with a stable ``code`` for programs, a message that
+says what was expected and found, and a hint that says what to do; no traceback and no path ever leaves.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+
+import msgspec
+from msgspec import Struct
+from twisted.python.failure import Failure
+
+from sdcpd import errors
+from sdcpd.logs import logger
+from sdcpd.web.answer import Answer
+
+__all__ = ["ErrorBody", "ErrorDocument", "Refusal", "error_answer", "refused"]
+
+_log = logger("sdcpd.web.errors")
+
+_STATUS: Mapping[type[errors.SdcpdError], int] = {
+    errors.PrinterUnknown: 404,
+    errors.PrinterOffline: 503,
+    errors.LinkLost: 504,
+    errors.CommandTimeout: 504,
+    errors.CommandRefused: 409,
+    errors.CommandInFlight: 409,
+    errors.NotNow: 409,
+    errors.BadName: 422,
+    errors.FileMissing: 404,
+    errors.FileInUse: 409,
+    errors.FileTooLarge: 413,
+    errors.StoreFull: 507,
+    errors.UnknownFormat: 422,
+    errors.Interrupted: 400,
+}
+
+
+class ErrorBody(Struct, frozen=True, omit_defaults=True):
+    """What went wrong, for programs and for people."""
+
+    code: str
+    message: str
+    hint: str = ""
+    ack: int | None = None
+
+
+class ErrorDocument(Struct, frozen=True):
+    """Every error answer of the native API."""
+
+    error: ErrorBody
+
+
+class Refusal(errors.SdcpdError):
+    """A request that HTTP itself forbids: wrong parameter, no permission, unknown path."""
+
+    def __init__(
+        self, status: int, code: str, message: str, hint: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message, hint)
+        self.status = status
+        self.refusal = code
+        self.headers = dict(headers or {})
+
+
+def error_answer(status: int, body: ErrorBody, headers: Mapping[str, str] | None = None) -> Answer:
+    """One error as an answer."""
+    return Answer(status, msgspec.json.encode(ErrorDocument(body)), headers=dict(headers or {}))
+
+
+def refused(failure: Failure) -> Answer:
+    """The answer to whatever a handler raised; a bug of ours is logged and named by a number only."""
+    error = failure.value
+    if isinstance(error, Refusal):
+        return error_answer(error.status, ErrorBody(error.refusal, error.message, error.hint), error.headers)
+    if isinstance(error, errors.SdcpdError):
+        status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
+        ack = error.ack if isinstance(error, errors.CommandRefused) else None
+        return error_answer(status, ErrorBody(error.code, error.message, error.hint, ack))
+    number = secrets.token_hex(4)
+    _log.failure("Request failed (error {number})", failure, number=number)
+    message = f"The daemon failed; its log says why under number {number}."
+    return error_answer(500, ErrorBody("internal", message, "Please report it with the lines of the log."))

@@ -1,0 +1,78 @@
+"""Files over HTTP: upload by raw body, list, download with Range, delete.
+
+One decision: a body goes from the connection into the store piece by piece, and everything that can be known
+from the head (name, length, room) is refused before the first piece is read.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from twisted.internet.defer import Deferred
+from twisted.web.resource import IResource
+
+from sdcpd.files import FileStore, StoredFile, wire_name
+from sdcpd.web.answer import Answer, json_answer
+from sdcpd.web.documents import FileAnswer, FileDocument
+from sdcpd.web.routes import Call, Route
+from sdcpd.web.serve import ServedFile
+from sdcpd.web.upload import receive_upload
+
+__all__ = ["FilesApi", "file_document", "is_upload"]
+
+
+def is_upload(method: bytes, path: bytes) -> bool:
+    """Whether a request's body is streamed into the store."""
+    return method == b"PUT" and path.startswith(b"/v1/files/")
+
+
+def file_document(file: StoredFile) -> FileDocument:
+    """One stored file."""
+    return FileDocument(
+        name=file.name,
+        md5=file.md5,
+        size=file.size,
+        format=file.format,
+        version=file.version,
+        uploaded_at=file.uploaded_at,
+        wire_name=wire_name(file),
+        url=f"/v1/files/{quote(file.name)}",
+    )
+
+
+class FilesApi:
+    """Handlers over the file store."""
+
+    def __init__(self, store: FileStore) -> None:
+        self._store = store
+        one = "/v1/files/<name>"
+        octets = "application/octet-stream"
+        self.routes = (
+            Route("GET", "/v1/files", "view", self.list, list[FileDocument]),
+            Route("PUT", one, "upload", self.put, FileAnswer, 201, upload=True, also=(400, 413, 422, 507)),
+            Route("GET", one, "view", self.get, content=octets, also=(206, 404, 416)),
+            Route("DELETE", one, "upload", self.delete, status=204, content="", also=(404, 409)),
+        )
+
+    def list(self, call: Call) -> Answer:
+        """The stored files, in the order of their upload."""
+        return json_answer([file_document(file) for file in self._store.list()])
+
+    def put(self, call: Call, name: str) -> Deferred[Answer]:
+        """Store the request's body under this name; the same name again replaces what it stands for."""
+        upload = self._store.begin(name, call.body.length)
+        return receive_upload(call.body, upload).addCallback(_stored)
+
+    def get(self, call: Call, name: str) -> IResource:
+        """The file's bytes, whole or a Range of them; by its name or its MD5."""
+        file = self._store.get(name)
+        return ServedFile(file.path, file.md5, file.name)
+
+    def delete(self, call: Call, name: str) -> Deferred[Answer]:
+        """Delete the file, unless a job needs it."""
+        return self._store.delete(name).addCallback(lambda _: Answer(204))
+
+
+def _stored(file: StoredFile) -> Answer:
+    document = file_document(file)
+    return json_answer(FileAnswer(document), 201, {"Location": document.url, "ETag": f'"{file.md5}"'})

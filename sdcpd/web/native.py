@@ -1,0 +1,95 @@
+"""The native API of printers and jobs: ``/v1/printers`` and ``/v1/jobs``.
+
+One decision: a handler parses, calls the core and renders; what is allowed now, and what becomes of it, is decided
+by ``Jobs`` alone, so every dialect refuses for the same reasons in the same words.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from twisted.internet.defer import Deferred
+
+from sdcpd.codec.sdcp import Response
+from sdcpd.files import FileStore
+from sdcpd.fleet import Fleet
+from sdcpd.jobs import Jobs
+from sdcpd.web.answer import Answer, json_answer
+from sdcpd.web.documents import AckDocument, Documents, JobAnswer, JobDocument, PrinterDocument
+from sdcpd.web.errors import Refusal
+from sdcpd.web.routes import Call, Route
+
+__all__ = ["NativeApi", "PrintRequest"]
+
+
+class PrintRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """What to print, and what the one who asks says of the plate."""
+
+    file: str
+    plate_clear: bool | None = None
+
+
+class NativeApi:
+    """Handlers over the fleet and the jobs."""
+
+    def __init__(self, fleet: Fleet, jobs: Jobs, store: FileStore, documents: Documents) -> None:
+        self._fleet = fleet
+        self._jobs = jobs
+        self._store = store
+        self._documents = documents
+        one = "/v1/printers/<name>"
+        self.routes = (
+            Route("GET", "/v1/printers", "view", self.printers, list[PrinterDocument]),
+            Route("GET", one, "view", self.printer, PrinterDocument, also=(404,)),
+            Route(
+                "POST", f"{one}/print", "control", self.print, JobAnswer, 202, PrintRequest, also=(404, 409, 422, 503)
+            ),
+            Route("POST", f"{one}/pause", "control", self.pause, AckDocument, also=(404, 409, 503, 504)),
+            Route("POST", f"{one}/resume", "control", self.resume, AckDocument, also=(404, 409, 503, 504)),
+            Route("POST", f"{one}/stop", "control", self.stop, AckDocument, also=(404, 409, 503, 504)),
+            Route("GET", "/v1/jobs", "view", self.jobs, list[JobDocument]),
+            Route("GET", "/v1/jobs/<job_id>", "view", self.job, JobDocument, also=(404,)),
+        )
+
+    def printers(self, call: Call) -> Answer:
+        """Every printer that was ever seen or configured, in a stable order."""
+        return json_answer([self._documents.printer(printer) for printer in self._fleet])
+
+    def printer(self, call: Call, name: str) -> Answer:
+        """One printer, by its slug or its MainboardID."""
+        return json_answer(self._documents.printer(self._fleet.get(name)))
+
+    def print(self, call: Call, name: str) -> Answer:
+        """Deliver a stored file if the printer does not have it, and start it; the job tells what becomes of it."""
+        wish = call.json(PrintRequest)
+        printer = self._fleet.get(name)
+        job = self._jobs.print(printer.id, self._store.get(wish.file), wish.plate_clear)
+        location = {"Location": f"/v1/jobs/{job.id}"}
+        return json_answer(JobAnswer(self._documents.job(job)), 202, location)
+
+    def pause(self, call: Call, name: str) -> Deferred[Answer]:
+        """Pause the print."""
+        return self._jobs.pause(self._fleet.get(name).id).addCallback(_acknowledged)
+
+    def resume(self, call: Call, name: str) -> Deferred[Answer]:
+        """Go on with a paused print."""
+        return self._jobs.resume(self._fleet.get(name).id).addCallback(_acknowledged)
+
+    def stop(self, call: Call, name: str) -> Answer | Deferred[Answer]:
+        """Stop the print, or cancel a delivery before its start."""
+        answered = self._jobs.stop(self._fleet.get(name).id)
+        return json_answer(AckDocument(None)) if answered is None else answered.addCallback(_acknowledged)
+
+    def jobs(self, call: Call) -> Answer:
+        """The remembered jobs, oldest first."""
+        return json_answer([self._documents.job(job) for job in self._jobs.all()])
+
+    def job(self, call: Call, job_id: str) -> Answer:
+        """One job."""
+        job = next((job for job in self._jobs.all() if job.id == job_id), None)
+        if job is None:
+            raise Refusal(404, "unknown_job", f"No job has the id {job_id!r}.", "GET /v1/jobs lists them.")
+        return json_answer(self._documents.job(job))
+
+
+def _acknowledged(response: Response) -> Answer:
+    return json_answer(AckDocument(response.ack))

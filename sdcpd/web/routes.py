@@ -1,0 +1,153 @@
+"""A route is a value: method, path, scope, what it takes and what it gives.
+
+One decision: routes are declared, not decorated. The same list makes the Klein tree and the OpenAPI document, so a
+route without a scope or without a description cannot exist, and handlers stay "parse, call, render".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import msgspec
+from klein import Klein
+from msgspec import Struct
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.web.iweb import IRequest
+from twisted.web.resource import IResource
+from werkzeug.exceptions import MethodNotAllowed, NotFound
+
+from sdcpd.web.access import Access, Client
+from sdcpd.web.answer import Answer, write
+from sdcpd.web.errors import ErrorBody, Refusal, error_answer, refused
+from sdcpd.web.site import Request
+from sdcpd.web.upload import Body
+
+__all__ = ["Call", "Parameter", "Route", "mount"]
+
+T = TypeVar("T")
+Result = Answer | IResource | Deferred[Answer]
+"""What a handler may give back; a resource renders itself (files, streams)."""
+
+
+class Parameter(Struct, frozen=True):
+    """One query parameter: its name, its meaning, its type in JSON schema's words."""
+
+    name: str
+    meaning: str
+    type: str = "string"
+
+
+class Call:
+    """One request as a handler sees it: who asks, the parameters, the body."""
+
+    __slots__ = ("client", "request")
+
+    def __init__(self, request: IRequest, client: Client) -> None:
+        self.request = request
+        self.client = client
+
+    @property
+    def body(self) -> Body:
+        """The streamed body of an upload."""
+        assert isinstance(self.request, Request)
+        return self.request.body
+
+    def text(self, name: str, default: str = "") -> str:
+        """A query parameter, the last if it is given several times."""
+        found = self.request.args.get(name.encode("ascii"))
+        return found[-1].decode("utf-8", "replace") if found else default
+
+    def words(self, name: str) -> list[str]:
+        """A query parameter that lists things with commas."""
+        return [word for word in self.text(name).split(",") if word]
+
+    def number(self, name: str, default: float, least: float, most: float) -> float:
+        """A number, clamped to its range; a ``Refusal`` if it is none."""
+        text = self.text(name)
+        if not text:
+            return default
+        try:
+            number = float(text)
+        except ValueError:
+            number = float("nan")
+        if number != number:
+            raise Refusal(400, "bad_parameter", f"{name}: expected a number from {least:g} to {most:g}, found {text!r}")
+        return max(least, min(most, number))
+
+    def flag(self, name: str) -> bool:
+        """Whether a parameter is given and not 0, false or no."""
+        return self.text(name).casefold() not in ("", "0", "false", "no", "off")
+
+    def header(self, name: str) -> str:
+        """A request header, empty if it is absent."""
+        return self.request.getHeader(name) or ""
+
+    def json(self, type: type[T]) -> T:
+        """The body as JSON of this type; a ``Refusal`` that names the place if it does not fit."""
+        raw = self.request.content.read()
+        try:
+            return msgspec.json.decode(raw or b"{}", type=type)
+        except msgspec.ValidationError as error:
+            raise Refusal(422, "bad_body", f"The JSON body does not fit: {error}") from error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Refusal(400, "bad_json", f"Expected a JSON body: {error}") from error
+
+
+class Route(Struct, frozen=True):
+    """One thing that can be asked for over HTTP."""
+
+    method: str
+    path: str
+    """As Klein writes it: ``/v1/printers/<name>``."""
+    scope: str | None
+    """The permission it needs; None for what anybody may ask."""
+    handle: Callable[..., Result]
+    """Called with the ``Call`` and the path's parameters; its first docstring line is the summary."""
+    gives: Any = None
+    """The type of a successful answer's JSON; None for other contents."""
+    status: int = 200
+    takes: Any = None
+    """The type of the JSON body, if it has one."""
+    query: tuple[Parameter, ...] = ()
+    content: str = "application/json"
+    """The content type of a successful answer."""
+    upload: bool = False
+    """Whether the body is streamed to the handler."""
+    also: tuple[int, ...] = ()
+    """Statuses of refusals that are particular to this route."""
+
+
+def mount(klein: Klein, routes: Iterable[Route], access: Access) -> None:
+    """Put routes into a Klein tree; every answer, good or bad, leaves in one piece."""
+    for route in routes:
+        klein.route(route.path, methods=[route.method], endpoint=f"{route.method} {route.path}")(
+            _handler(route, access)
+        )
+    klein.handle_errors(NotFound)(_not_found)
+    klein.handle_errors(MethodNotAllowed)(_not_allowed)
+
+
+def _handler(route: Route, access: Access) -> Callable[..., Deferred[bytes | IResource]]:
+    def handle(request: IRequest, **parts: str) -> Deferred[bytes | IResource]:
+        def run() -> Any:
+            return route.handle(Call(request, access.check(request, route.scope)), **parts)
+
+        answered: Deferred[Answer | IResource] = maybeDeferred(run)
+        answered.addErrback(refused)
+        return answered.addCallback(lambda answer: write(request, answer) if isinstance(answer, Answer) else answer)
+
+    return handle
+
+
+def _not_found(request: IRequest, failure: object) -> bytes:
+    path = request.path.decode("utf-8", "replace")[:200]
+    body = ErrorBody("not_found", f"There is nothing at {path}.", "GET /openapi.json lists what there is.")
+    return write(request, error_answer(404, body))
+
+
+def _not_allowed(request: IRequest, failure: Any) -> bytes:
+    allowed = ", ".join(sorted(failure.value.valid_methods or ()))
+    method = request.method.decode("ascii", "replace")[:20]
+    body = ErrorBody("method_not_allowed", f"{method} is not possible here; possible: {allowed}.")
+    return write(request, error_answer(405, body, {"Allow": allowed}))

@@ -1,0 +1,56 @@
+"""A stored file as an HTTP answer, for people and for printers.
+
+One decision: Twisted's own ``static.File`` does the serving (HEAD, Range, 206 and 416, back-pressure); only what
+it must not guess is said here: the type, the name, the validator, and who watches how far it got.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from twisted.web.http import CACHED
+from twisted.web.iweb import IRequest
+from twisted.web.static import File
+
+from sdcpd.offers import Watcher
+
+__all__ = ["ServedFile"]
+
+
+class ServedFile(File):
+    """One file, its content addressed by ``md5``; ``watcher`` hears of each piece that was handed out."""
+
+    isLeaf = True
+
+    def __init__(self, path: str, md5: str, name: str, watcher: Watcher | None = None) -> None:
+        super().__init__(path, defaultType="application/octet-stream")
+        self.type, self.encoding = "application/octet-stream", None
+        self._md5 = md5
+        self._name = name
+        self._watcher = watcher
+
+    def render_GET(self, request: IRequest) -> object:
+        """Serve the file, or 304 if the client has it."""
+        request.setHeader(b"x-content-type-options", b"nosniff")
+        request.setHeader(b"content-security-policy", b"sandbox")
+        disposition = f"attachment; filename*=UTF-8''{quote(self._name, safe='')}"
+        request.setHeader(b"content-disposition", disposition.encode("ascii"))
+        if request.setETag(f'"{self._md5}"'.encode("ascii")) is CACHED:
+            return b""
+        return super().render_GET(request)
+
+    render_HEAD = render_GET
+
+    def makeProducer(self, request: Any, fileForReading: Any) -> Any:  # noqa: N802, N803 (Twisted's names)
+        """The producer that reads the file, with the watcher told of each write."""
+        watcher = self._watcher
+        if watcher is not None and request.method != b"HEAD":
+            write = request.write
+
+            def counted(data: bytes) -> None:
+                write(data)
+                watcher.served(fileForReading.tell())
+
+            request.write = counted
+        return super().makeProducer(request, fileForReading)

@@ -1,0 +1,320 @@
+"""The long poll: ``GET /v1/updates``, for all printers or one (reference apis.md 4.2, 4.3).
+
+One decision: the server keeps nothing for a poller but its Deferred. The cursor ``<epoch>.<version>`` says what
+the client has; state is latest-wins, happenings come from the fleet's ring, and a cursor that cannot be
+understood is answered at once with everything. Equal questions of one moment get the same bytes.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import TimeoutError as DeferredTimeout
+from twisted.internet.interfaces import IReactorTime
+
+from sdcpd.fleet import Fleet
+from sdcpd.web.answer import Answer
+from sdcpd.web.documents import Documents, PrinterDocument
+from sdcpd.web.errors import Refusal
+from sdcpd.web.routes import Call, Parameter, Route
+
+__all__ = ["Cursor", "UpdatesApi", "UpdatesDocument", "new_epoch"]
+
+HOLD = 25.0
+"""Seconds that a poll is held by default: below the 30 s of common proxies."""
+LONGEST = 55.0
+"""Seconds that a poll is held at most: phones and proxies give up at 60 s."""
+MAX_WAITING = 10_000
+"""Polls that may wait in all; beyond, they are answered at once."""
+MAX_PER_ADDRESS = 16
+"""Polls that may wait from one address other than loopback; the oldest gives way."""
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+
+
+def new_epoch() -> str:
+    """A name for one life of the daemon: cursors of another life are recognised by it."""
+    return "".join(random.SystemRandom().choices(_ALPHABET, k=8))
+
+
+class EventDocument(Struct, frozen=True):
+    """One happening."""
+
+    seq: int
+    time: float
+    printer: str
+    type: str
+    data: dict[str, Any]
+
+
+class UpdatesDocument(Struct, frozen=True):
+    """The answer to a poll."""
+
+    cursor: str
+    resync: bool
+    gap: bool
+    more: bool
+    timed_out: bool
+    replaced: bool
+    now: float
+    retry_after: int
+    printers: dict[str, PrinterDocument]
+    removed: tuple[str, ...]
+    events: list[EventDocument]
+
+
+class Cursor(Struct, frozen=True):
+    """What a client has: everything up to ``version``; None when it has nothing (of this epoch)."""
+
+    version: int | None
+    gap: bool
+    """Whether the client had something that cannot be continued."""
+
+    @classmethod
+    def parse(cls, text: str, epoch: str, newest: int) -> Cursor:
+        """Read a cursor or an ETag made of one; whatever cannot be understood means "from the beginning"."""
+        text = text.strip().removeprefix("W/").strip('"')
+        if not text:
+            return cls(None, False)
+        parts = text.split(".")
+        if len(parts) >= 2 and parts[0] == epoch and parts[1].isascii() and parts[1].isdigit():
+            version = int(parts[1][:18])
+            if version <= newest:
+                return cls(version, False)
+        return cls(None, True)
+
+
+class _Question(Struct, frozen=True):
+    """What one poll wants to know; equal questions share their answer."""
+
+    since: int | None
+    gap: bool
+    wanted: frozenset[str] | None
+    state: bool
+    events: bool
+    recent: bool
+    limit: int
+
+
+class UpdatesApi:
+    """Handlers over the fleet's versions."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        documents: Documents,
+        clock: IReactorTime,
+        wall: Callable[[], float],
+        epoch: str,
+    ) -> None:
+        self._fleet = fleet
+        self._documents = documents
+        self._clock = clock
+        self._wall = wall
+        self._epoch = epoch
+        self._stopping = False
+        self._waiting: OrderedDict[Deferred[None], str] = OrderedDict()
+        self._named: dict[tuple[str, str], Deferred[None]] = {}
+        self._rendered: dict[tuple[_Question, bool], bytes] = {}
+        self._rendered_at = -1
+        query = (
+            Parameter("since", "the cursor of the last answer; absent for everything now"),
+            Parameter("timeout", "seconds to wait for news, 0 to 55; 25 if absent", "number"),
+            Parameter("printers", "slugs or MainboardIDs, with commas; all if absent"),
+            Parameter("kinds", "state, events, with commas; both if absent"),
+            Parameter("limit", "events in one answer, 1 to 1000; 200 if absent", "integer"),
+            Parameter("events", "recent: a first answer brings the remembered events, too"),
+            Parameter("client", "a name; a newer poll of the same name ends the older one"),
+            Parameter("strict", "1: a cursor that cannot be continued is answered with 410", "integer"),
+        )
+        also = (304, 404, 410)
+        self.routes = (
+            Route("GET", "/v1/updates", "view", self.all, UpdatesDocument, query=query, also=also),
+            Route("GET", "/printers/<name>/v1/updates", "view", self.one, UpdatesDocument, query=query, also=also),
+        )
+
+    def all(self, call: Call) -> Answer | Deferred[Answer]:
+        """What is new of all printers (or of those listed), at once or as soon as something is."""
+        names = call.words("printers")
+        return self._poll(call, frozenset(self._fleet.get(name).id for name in names) if names else None)
+
+    def one(self, call: Call, name: str) -> Answer | Deferred[Answer]:
+        """What is new of one printer."""
+        return self._poll(call, frozenset({self._fleet.get(name).id}))
+
+    def _poll(self, call: Call, wanted: frozenset[str] | None) -> Answer | Deferred[Answer]:
+        conditional = call.header("if-none-match")
+        cursor = Cursor.parse(call.text("since") or conditional, self._epoch, self._fleet.version)
+        if cursor.gap and call.flag("strict"):
+            raise Refusal(
+                410,
+                "cursor_expired",
+                "The cursor is of another life of this daemon.",
+                f"Go on with {self._cursor()}.",
+                {"X-Sdcpd-Cursor": self._cursor()},
+            )
+        kinds = set(call.words("kinds")) or {"state", "events"}
+        unknown = kinds - {"state", "events", "notify"}
+        if unknown:
+            raise Refusal(
+                400, "bad_parameter", f"kinds: expected state, events or notify, found {sorted(unknown)[0]!r}"
+            )
+        question = _Question(
+            since=cursor.version,
+            gap=cursor.gap,
+            wanted=wanted,
+            state="state" in kinds,
+            events="events" in kinds,
+            recent=call.text("events") == "recent",
+            limit=int(call.number("limit", 200, 1, 1000)),
+        )
+        timeout = call.number("timeout", HOLD, 0.0, LONGEST)
+        if cursor.version is None or timeout == 0 or self._has_news(question):
+            return self._answer(question, timed_out=not self._has_news(question))
+        if self._stopping or len(self._waiting) >= MAX_WAITING:
+            return self._answer(question, timed_out=True, retry_after=5)
+        waited = Deferred.fromCoroutine(self._wait(call, question, timeout * random.uniform(0.9, 1.0)))
+        if conditional and not call.text("since"):
+            waited.addCallback(_not_modified)
+        return waited
+
+    def _has_news(self, question: _Question) -> bool:
+        since = question.since
+        if since is None:
+            return True
+        if question.state and any(self._wants(question, p.id) for p in self._fleet.since(since)):
+            return True
+        return question.events and bool(self._events(question))
+
+    @staticmethod
+    def _wants(question: _Question, mainboard_id: str) -> bool:
+        return question.wanted is None or mainboard_id in question.wanted
+
+    # -- waiting ---------------------------------------------------------------------------------------------
+
+    async def _wait(self, call: Call, question: _Question, hold: float) -> Answer:
+        deadline = self._clock.seconds() + hold
+        assert question.since is not None
+        seen = self._fleet.version
+        while not self._has_news(question):
+            left = deadline - self._clock.seconds()
+            if left <= 0:
+                return self._answer(question, timed_out=True)
+            news = self._fleet.changed(seen, question.wanted)
+            self._enter(call, news)
+            try:
+                await news.addTimeout(left, self._clock)
+            except DeferredTimeout:
+                return self._answer(question, timed_out=True)
+            except _Replaced:
+                return self._answer(question, timed_out=True, replaced=True)
+            except CancelledError:
+                raise  # the client has left
+            finally:
+                self._leave(call, news)
+            if self._stopping:
+                return self._answer(question, timed_out=True, retry_after=random.randint(1, 15))
+            seen = self._fleet.version
+        return self._answer(question, timed_out=False)
+
+    def _enter(self, call: Call, news: Deferred[None]) -> None:
+        address = call.client.address
+        name = call.text("client")[:64]
+        older = self._named.get((address, name)) if name else None
+        if older is None and not call.client.is_loopback:
+            waiting = [d for d, owner in self._waiting.items() if owner == address]
+            older = waiting[0] if len(waiting) >= MAX_PER_ADDRESS else None
+        if name:
+            self._named[address, name] = news
+        self._waiting[news] = address
+        if older is not None and not older.called:
+            older.errback(_Replaced())
+
+    def _leave(self, call: Call, news: Deferred[None]) -> None:
+        self._waiting.pop(news, None)
+        key = (call.client.address, call.text("client")[:64])
+        if self._named.get(key) is news:
+            del self._named[key]
+
+    def stop(self) -> None:
+        """From now on everybody is answered at once and asked to come back later."""
+        self._stopping = True
+
+    # -- answering -------------------------------------------------------------------------------------------
+
+    def _cursor(self) -> str:
+        return f"{self._epoch}.{self._fleet.version}"
+
+    def _events(self, question: _Question) -> list[EventDocument]:
+        if question.since is None and not question.recent:
+            return []
+        found = self._fleet.happenings(question.since or 0)
+        if question.wanted is not None:
+            slugs = {p.slug for p in self._fleet if p.id in question.wanted}
+            found = [event for event in found if event.printer in slugs]
+        return [EventDocument(e.seq, e.time, e.printer, e.type, dict(e.data)) for e in found]
+
+    def _answer(self, question: _Question, *, timed_out: bool, replaced: bool = False, retry_after: int = 0) -> Answer:
+        headers = {"Cache-Control": "no-store", "Vary": "X-Api-Key, Authorization", "X-Accel-Buffering": "no"}
+        if retry_after:
+            headers["Retry-After"] = str(retry_after)
+        shared = not replaced and not retry_after
+        if self._rendered_at != self._fleet.version:
+            self._rendered.clear()
+            self._rendered_at = self._fleet.version
+        body = self._rendered.get((question, timed_out)) if shared else None
+        if body is None:
+            body = self._render(question, timed_out, replaced, retry_after)
+            if shared:
+                self._rendered[question, timed_out] = body
+        cursor = body[11 : body.index(b'"', 11)].decode("ascii")  # {"cursor":"<epoch>.<version>"
+        headers["ETag"] = f'"{cursor}"'
+        headers["X-Sdcpd-Cursor"] = cursor
+        return Answer(200, body, headers=headers)
+
+    def _render(self, question: _Question, timed_out: bool, replaced: bool, retry_after: int) -> bytes:
+        since = question.since
+        printers = {}
+        if question.state:
+            newer = self._fleet.since(since) if since is not None else list(self._fleet)
+            printers = {p.slug: self._documents.printer(p) for p in newer if self._wants(question, p.id)}
+        events = self._events(question) if question.events else []
+        more = len(events) > question.limit
+        events = events[: question.limit]
+        ring = self._fleet.events
+        lost = since is not None and len(ring) == ring.maxlen and ring[0].seq > since + 1
+        return msgspec.json.encode(
+            UpdatesDocument(
+                cursor=f"{self._epoch}.{events[-1].seq}" if more else self._cursor(),
+                resync=since is None,
+                gap=question.gap or lost,
+                more=more,
+                timed_out=timed_out,
+                replaced=replaced,
+                now=self._wall(),
+                retry_after=retry_after,
+                printers=printers,
+                removed=(),
+                events=events,
+            )
+        )
+
+
+class _Replaced(Exception):
+    """A newer poll of the same client takes the place of this one."""
+
+
+def _not_modified(answer: Answer) -> Answer:
+    document = msgspec.json.decode(answer.body, type=_TimedOut)
+    if not document.timed_out:
+        return answer
+    return Answer(304, headers=answer.headers)
+
+
+class _TimedOut(Struct):
+    timed_out: bool
