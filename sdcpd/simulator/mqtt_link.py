@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from twisted.internet.interfaces import IReactorFDSet, IReadWriteDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -134,11 +134,8 @@ class MqttLink:
 
     def doRead(self) -> None:
         """Bytes are there."""
-        try:
-            self._client.loop_read()
-        except (struct.error, ValueError, IndexError) as error:
-            self._journal.violation("mqtt", f"a packet that cannot be read: {error}")
-            self._lose("protocol error")
+        if self._client.loop_read() is MQTTErrorCode.MQTT_ERR_PROTOCOL:
+            self._journal.violation("mqtt", "a packet that paho cannot read")
         self._drain()
 
     def doWrite(self) -> None:
