@@ -10,9 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from twisted.application.internet import StreamServerEndpointService
+from twisted.application.internet import UNIXServer
 from twisted.application.service import IService, MultiService
-from twisted.internet.endpoints import UNIXServerEndpoint
 from twisted.internet.error import CannotListenError
 from twisted.python import usage
 
@@ -89,7 +88,8 @@ class Options(usage.Options):
         try:
             super().parseOptions(options)
         except usage.UsageError as error:
-            raise SystemExit(f"{_NAME}: {' '.join(str(error).split())} (see --help)") from error
+            text = " ".join(str(error).split()).removeprefix("Parameter type enforcement failed: ")
+            raise SystemExit(f"{_NAME}: {text} (see --help)") from error
 
     def parseArgs(self, *args: str) -> None:  # noqa: N802 - usage.Options calls it
         """There are none."""
@@ -144,10 +144,9 @@ class _Product(MultiService):
         try:
             super().privilegedStartService()
         except CannotListenError as error:
-            raise SystemExit(
-                f"{_NAME}: UDP {error.interface}:{error.port} cannot be used ({error.socketError}): "
-                "choose another --port or --first-address"
-            ) from error
+            place = f"UDP {error.interface}:{error.port}" if error.interface else f"socket {error.port}"
+            what = "--port or --first-address" if error.interface else "--control"
+            raise SystemExit(f"{_NAME}: {place} cannot be used ({error.socketError}): choose another {what}") from error
 
 
 def makeService(options: Options) -> IService:
@@ -165,6 +164,6 @@ def makeService(options: Options) -> IService:
         path = Path(options["control"]).absolute()
         if not path.parent.is_dir():
             raise SystemExit(f"{_NAME}: --control {path}: no such directory: make it first")
-        endpoint = UNIXServerEndpoint(here, str(path), mode=0o600, wantPID=True)
-        StreamServerEndpointService(endpoint, ControlFactory(farm)).setServiceParent(product)
+        server = UNIXServer(str(path), ControlFactory(farm), mode=0o600, wantPID=True, reactor=here)
+        server.setServiceParent(product)
     return product
