@@ -145,7 +145,7 @@ class Caller:
         except AddressValueError:
             local = False
         if not local:
-            self._journal.note("refused", host=host, port=port, reason="not a loopback address")
+            self._journal.note("refused", broker=(host, port), reason="not a loopback address")
             return
         keepalive = self._faults.take(kinds.Keepalive)
         early = self._faults.take(kinds.EarlyPublish)
@@ -159,16 +159,18 @@ class Caller:
             early=None if early is None else self._early(),
         )
         self._broker = (host, port)
-        owner = _Owner(self)
+        owner = _Owner(self, attempt)
+        self._journal.note("calling", host=host, port=port)
         try:
             owner.link = self._link = self._links.connect(owner, terms, self._faults, self._journal)
         except OSError as error:
-            self._journal.note("refused", host=host, port=port, reason=str(error))
-            if attempt < _ATTEMPTS:  # assumed, Q3
-                self._dialling.set(_BETWEEN, self._dial, host, port, attempt + 1)
-            return
-        self._identity.broker = f"tcp://{host}:{port}"
-        self._journal.note("connected", host=host, port=port)
+            self._refused(str(error), attempt)
+
+    def _refused(self, reason: str, attempt: int) -> None:
+        assert self._broker is not None
+        self._journal.note("refused", broker=self._broker, reason=reason)
+        if attempt < _ATTEMPTS:  # assumed, Q3
+            self._dialling.set(_BETWEEN, self._dial, *self._broker, attempt + 1)
 
     def _filters(self) -> tuple[str, ...]:
         own = f"/sdcp/request/{self._identity.spec.mainboard_id}"
@@ -181,8 +183,15 @@ class Caller:
         """A link has come up."""
         if link is self._link:
             self._identity.sdcp_status = 1
-            self._journal.note("up")
+            self._identity.broker = "tcp://{}:{}".format(*self._broker or ("", 0))
+            self._journal.note("up", broker=self._identity.broker)
             self._up()
+
+    def is_refused(self, link: Link | None, reason: str, attempt: int) -> None:
+        """A broker could not be reached."""
+        if link is self._link:
+            self._link = None
+            self._refused(reason, attempt)
 
     def is_lost(self, link: Link | None, reason: str) -> None:
         """A link is gone."""
@@ -200,12 +209,16 @@ class Caller:
 class _Owner(LinkOwner):
     """Tells the caller which of its links speaks, so one that was left long ago is nobody's."""
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: Caller, attempt: int) -> None:
         self._caller = caller
+        self._attempt = attempt
         self.link: Link | None = None
 
     def link_up(self) -> None:
         self._caller.is_up(self.link)
+
+    def link_refused(self, reason: str) -> None:
+        self._caller.is_refused(self.link, reason, self._attempt)
 
     def link_lost(self, reason: str) -> None:
         self._caller.is_lost(self.link, reason)

@@ -1,6 +1,6 @@
 """What a printer received, and what was wrong with it.
 
-One decision: everything that comes in is noted with its monotonic time and kept in a bounded log, and a breach of
+One decision: everything that comes in is noted with the reactor's time and kept in a bounded log, and a breach of
 the protocol is recorded beside it, never raised: a test or a person judges afterwards, and the printer goes on as a
 printer would.
 """
@@ -8,6 +8,7 @@ printer would.
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -26,7 +27,7 @@ _TOLD = frozenset({"up", "disconnected", "refused", "power-on", "power-off", "tr
 class Entry:
     """One thing that was received, or that happened to the link."""
 
-    time: float  # monotonic, real seconds
+    time: float  # the reactor's seconds, not scaled
     kind: str
     detail: JsonObject
 
@@ -53,7 +54,7 @@ class Violation:
 class Counts:
     """How often what was received: the proof that a start is never sent twice."""
 
-    kinds: Counter[str] = field(default_factory=Counter)  # probe, invitation, connected, request, http ...
+    kinds: Counter[str] = field(default_factory=Counter)  # probe, invitation, calling, up, request, http ...
     commands: Counter[int] = field(default_factory=Counter)  # Cmd -> requests received
     request_ids: Counter[tuple[int, str]] = field(default_factory=Counter)  # (Cmd, RequestID) -> received
 
@@ -73,10 +74,11 @@ class Journal:
 
     _log = Logger()
 
-    def __init__(self, time: SimTime, printer: str, strict: bool) -> None:
+    def __init__(self, time: SimTime, printer: str, strict: bool, noted: Callable[[], None]) -> None:
         self._time = time
         self._printer = printer
         self._strict = strict
+        self._noted = noted
         self.entries: deque[Entry] = deque(maxlen=_LOG_LENGTH)
         self.violations: list[Violation] = []
         self.counts = Counts()
@@ -87,6 +89,7 @@ class Journal:
         self.entries.append(Entry(self._time.real(), kind, detail))
         if kind in _TOLD:
             self._log.info("{printer}: {kind} {detail}", printer=self._printer, kind=kind, detail=detail)
+        self._noted()
 
     def violation(self, code: str, text: str) -> None:
         """The other side broke a rule; kept in strict mode only."""
@@ -94,3 +97,4 @@ class Journal:
             return
         self.violations.append(Violation(self._time.real(), self._printer, code, text))
         self._log.warn("{printer}: violation {code}: {text}", printer=self._printer, code=code, text=text)
+        self._noted()

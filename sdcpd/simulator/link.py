@@ -67,6 +67,9 @@ class LinkOwner(Protocol):
     def link_up(self) -> None:
         """SUBSCRIBE was acknowledged."""
 
+    def link_refused(self, reason: str) -> None:
+        """There was nobody to connect to."""
+
     def link_lost(self, reason: str) -> None:
         """The connection is gone."""
 
@@ -78,4 +81,4 @@ class Links(Protocol):
     """Makes links."""
 
     def connect(self, owner: LinkOwner, terms: LinkTerms, faults: Faults, journal: Journal) -> Link:
-        """Connect to a broker; OSError where nobody listens."""
+        """Begin to connect to a broker; OSError where it is clear at once that nobody listens."""

@@ -3,11 +3,13 @@
 One decision: paho's hooks for external event loops, wrapped as one file descriptor of the reactor, so there is no
 thread; and whatever paho calls back is queued until paho has returned, because its callbacks must not close the
 connection they come from. paho numbers, frames and parses; only what it cannot do (a repetition with DUP inside a
-connection) is written beside it. The connect itself blocks, which on the loopback takes no time.
+connection) is written beside it, and the connect, which paho would wait for with the whole reactor.
 """
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import struct
 from collections import deque
@@ -36,8 +38,24 @@ _HANDSHAKE = 10.0  # real seconds for CONNACK, and for SUBACK
 _PUBACK = 10.0  # real seconds
 _PINGRESP = 10.0  # real seconds
 _ATTEMPTS = 3
-_CONNECT_TIMEOUT = 2.0
 _CROWD = 8  # waiting messages, from where on statuses with one key replace each other
+
+
+class _Client(Client):
+    """paho, connecting without waiting: a full backlog in the same process would wait for ever."""
+
+    def _create_socket_connection(self) -> socket.socket:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        try:
+            sock.bind((self._bind_address, 0))
+            error = sock.connect_ex((self._host, self._port))
+            if error not in (0, errno.EINPROGRESS):
+                raise OSError(error, os.strerror(error))
+        except OSError:
+            sock.close()
+            raise
+        return sock
 
 
 @dataclass
@@ -79,6 +97,7 @@ class MqttLink:
         self._deadline = Alarm(time)
         self._puback = Alarm(time)
         self._misc = Alarm(time)
+        self._misc_interval = min(terms.keepalive / 10 or 1.0, 1.0)  # in time for the shortest keep-alive
         self._pinged_at: float | None = None
         self._client = self._make_client()
 
@@ -88,12 +107,11 @@ class MqttLink:
         return self._state
 
     def connect(self) -> None:
-        """Connect; OSError where nobody listens."""
+        """Begin to connect; OSError where it is clear at once that nobody listens."""
         terms = self._terms
         self._client.connect(terms.host, terms.port, terms.keepalive, bind_address=terms.bind_address)
-        self._state = LinkState.CONNACK_WAIT
         self._deadline.set_real(_HANDSHAKE, self._lose, "no CONNACK")
-        self._misc.set_real(1.0, self._miscellaneous)
+        self._misc.set_real(self._misc_interval, self._miscellaneous)
 
     def publish(self, topic: str, payload: bytes, key: Hashable = None) -> None:
         """Send with QoS 1, one at a time."""
@@ -134,29 +152,47 @@ class MqttLink:
 
     def doRead(self) -> None:
         """Bytes are there."""
+        if not self._reached():
+            return
         if self._client.loop_read() is MQTTErrorCode.MQTT_ERR_PROTOCOL:
             self._journal.violation("mqtt", "a packet that paho cannot read")
         self._drain()
 
     def doWrite(self) -> None:
         """There is room for bytes."""
+        if not self._reached():
+            return
         self._client.loop_write()
         self._drain()
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor found the descriptor broken, or is stopping."""
+        if not self._reached():
+            return
         self._lose(reason.getErrorMessage())
         self._drain()
 
+    def _reached(self) -> bool:
+        """Whether the connection was made, told once when it was not."""
+        sock = self._client.socket()
+        if self._state is LinkState.CONNECTING and isinstance(sock, socket.socket):
+            error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if error:
+                self._close(reset=False)
+                self._events.clear()
+                self._owner.link_refused(os.strerror(error))
+                return False
+            self._state = LinkState.CONNACK_WAIT
+        return True
+
     def _make_client(self) -> Client:
-        client = Client(
+        client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=self._terms.client_id,
             clean_session=True,  # assumed, Q1
             protocol=MQTTProtocolVersion.MQTTv311,
             reconnect_on_failure=False,
         )
-        client.connect_timeout = _CONNECT_TIMEOUT
         client.on_socket_open = self._socket_opened
         client.on_socket_close = self._socket_closing
         client.on_socket_register_write = self._wants_to_write
@@ -288,7 +324,7 @@ class MqttLink:
             self._events.append(lambda: self._lose("repetition cut short"))
 
     def _miscellaneous(self) -> None:
-        self._misc.set_real(1.0, self._miscellaneous)
+        self._misc.set_real(self._misc_interval, self._miscellaneous)
         if self._faults.get(kinds.NoPing) is None:
             self._client.loop_misc()
             self._drain()

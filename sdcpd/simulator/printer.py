@@ -11,6 +11,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -36,6 +37,7 @@ from sdcpd.simulator.status import (
 )
 from sdcpd.simulator.storage import Store
 from sdcpd.simulator.transfer import TransferMachine
+from sdcpd.simulator.waiting import Waiters
 
 __all__ = ["Printer"]
 
@@ -62,7 +64,8 @@ class Printer:
         self.identity = Identity(spec, spec.name)
         self.status = PrinterStatus()
         self.faults = Faults()
-        self.journal = Journal(self.time, spec.mainboard_id, settings.strict)
+        self._waiters = Waiters()
+        self.journal = Journal(self.time, spec.mainboard_id, settings.strict, self._waiters.check)
         self.store = Store(
             settings.capacity,
             settings.layers,
@@ -116,7 +119,7 @@ class Printer:
 
     @property
     def log(self) -> list[Entry]:
-        """Everything that was received, with its monotonic time."""
+        """Everything that was received, with the reactor's time."""
         return list(self.journal.entries)
 
     @property
@@ -138,6 +141,10 @@ class Printer:
     def uptime(self) -> int:
         """TimeStamp: milliseconds since power-on, in 32 bits."""
         return round((self.time.now() - self._booted_at) * 1000) % _UPTIME_WRAP
+
+    def until(self, predicate: Callable[[Printer], bool]) -> Deferred[None]:
+        """Fires as soon as the predicate holds; asked after everything received and every change of status."""
+        return self._waiters.until(lambda: predicate(self))
 
     def datagram(self, data: bytes, source: str, reply: Callable[[bytes], None]) -> None:
         """Something came by UDP."""
@@ -165,6 +172,7 @@ class Printer:
             self.faults.take(kinds.RebootAtLayer)
             self.reboot()
             return
+        self._waiters.check()
         if self.transfer.busy and self.faults.get(kinds.FastTransfer) is not None:
             return
         info, transfer = self.status.print_info, self.status.transfer_info
@@ -307,7 +315,10 @@ class Printer:
 
     def clear(self, fault: str = "") -> None:
         """Take a fault away, or all of them."""
+        taken = self.faults.get(kinds.BrokerTakeover)
         self.faults.clear(fault)
+        if taken is not None and self.faults.get(kinds.BrokerTakeover) is None:
+            self.identity.sdcp_status = 0
         if self._silent and self.faults.get(kinds.Cut) is None:
             self._cut.cancel()
             self._silent = False

@@ -26,7 +26,7 @@ class SimTime:
         return float(self._clock.seconds()) * self.scale
 
     def real(self) -> float:
-        """Monotonic real seconds."""
+        """The clock's own seconds."""
         return float(self._clock.seconds())
 
     def later(self, seconds: float, call: Callable[..., object], *args: object) -> IDelayedCall:

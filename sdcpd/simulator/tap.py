@@ -6,6 +6,7 @@ says which and what to do, because twistd's own way prints a screenful and retur
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -23,6 +24,7 @@ from sdcpd.simulator.settings import PrinterSpec, Settings, plan
 __all__ = ["Options", "makeService"]
 
 _NAME = "sdcp-printer"
+_FILES, _FILES_EACH = 64, 5  # UDP, MQTT and one that hangs, HTTP, the file
 
 
 def _number(kind: Callable[[str], Any], low: float, high: float, what: str) -> Callable[[str], Any]:
@@ -149,11 +151,21 @@ class _Product(MultiService):
             raise SystemExit(f"{_NAME}: {place} cannot be used ({error.socketError}): choose another {what}") from error
 
 
+def _allow_files(wanted: int) -> None:
+    """Raise the soft limit of open files, where many printers need it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and wanted > hard:
+        raise SystemExit(f"{_NAME}: {wanted} open files are needed, {hard} allowed: fewer --printers or ulimit -Hn")
+    if soft != resource.RLIM_INFINITY and wanted > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def makeService(options: Options) -> IService:
     """The printers, and their control socket where one is wanted."""
     from twisted.internet import reactor  # noqa: TID251 - the place where one is chosen
 
     here = cast(FarmReactor, reactor)
+    _allow_files(_FILES_EACH * len(options["specs"]) + _FILES)
     product = _Product()
     try:
         farm = Farm(here, options["specs"], options.settings())

@@ -192,9 +192,10 @@ class TransferMachine:
         slow = self._faults.get(kinds.SlowReader)
         pace = Pace(self._time, slow.rate / self._time.scale if slow is not None else self._settings.rate)
         self._pace = pace
+        self._journal.note("http", method=method, url=order.url, range=request.headers.get("Range", ""))
         reply = await self._fetcher.fetch(request, pace, sink)
         self._journal.note(
-            "http", method=method, url=order.url, status=reply.status, length=reply.length, received=reply.received
+            "http-reply", method=method, status=reply.status, length=reply.length, received=reply.received
         )
         if reply.chunked:
             self._journal.violation("chunked", f"{method} was answered with chunked transfer coding")

@@ -10,10 +10,11 @@ from twisted.internet import reactor as installed  # noqa: TID251 - real sockets
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import DatagramProtocol
+from twisted.python.filepath import FilePath
 from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Site
-from twisted.web.static import Data
+from twisted.web.static import File
 
 from sdcpd.simulator import settings as simulated
 from sdcpd.simulator.farm import Farm
@@ -70,12 +71,14 @@ class FarmCase(TestCase):
         self.broker = Broker(reactor)
         self.mqtt = reactor.listenTCP(0, self.broker, interface=HUB)
         root = Resource()
-        root.putChild(b"f" * 32 + b".goo", Data(BODY, "text/plain"))
+        path = FilePath(self.mktemp())
+        path.setContent(BODY)
+        root.putChild(b"f" * 32 + b".goo", File(path.path, "text/plain"))
         self.files = Site(root)
         self.files.noisy = False
         self.http = reactor.listenTCP(0, self.files, interface=HUB)
         self.ear = Ear()
-        self.udp = reactor.listenUDP(0, self.ear, interface=HUB)
+        self.udp = reactor.listenUDP(0, self.ear, interface=HUB, maxPacketSize=65536)
         self.udp.setBroadcastAllowed(True)
 
     def tearDown(self) -> Deferred[Any]:  # type: ignore[override]  # trial waits for it

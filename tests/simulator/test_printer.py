@@ -250,3 +250,23 @@ class ScaleTests(PrinterCase):
         self.printer.start_local("a.goo")
         self.advance(0.75, 0.005)
         self.assertEqual(self.statuses()[-1]["PrintInfo"]["Status"], 16)
+
+
+class WaitingTests(PrinterCase):
+    def test_until(self) -> None:
+        """One can wait for what a printer receives or does; at once where it already did."""
+        done = self.printer.until(lambda printer: printer.counts.commands[0] == 1)
+        self.connect()
+        self.assertNoResult(done)
+        self.request(0)
+        self.successResultOf(done)
+        self.successResultOf(self.printer.until(lambda printer: printer.link_state is LinkState.UP))
+
+    def test_ends(self) -> None:
+        """A predicate that fails tells its waiter only, and a cancelled waiter is forgotten."""
+        broken = self.printer.until(lambda printer: 1 // 0 > 0)
+        cancelled = self.printer.until(lambda printer: printer.counts.kinds["probe"] > 0)
+        self.failureResultOf(broken, ZeroDivisionError)
+        cancelled.cancel()
+        self.failureResultOf(cancelled)
+        self.udp(b"M99999")
