@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
 
 from sdcpd.simulator.faults import FAULTS
 from sdcpd.simulator.link import LinkState
+from sdcpd.simulator.profiles import PROFILES
 from sdcpd.simulator.storage import StoredFile
+from sdcpd.simulator.verbs import VERBS
 from tests.simulator.fakes import HUB, PrinterCase
 from tests.simulator.test_transfer import TransferCase
 
@@ -340,3 +346,15 @@ class PrintFaultTests(PrinterCase):
         self.assertEqual(self.course()[-1], (1, 16))
         self.advance(700, 0.5)
         self.assertEqual(self.course()[-1], (0, 16))
+
+
+class DocumentationTests(SynchronousTestCase):
+    def test_all_named(self) -> None:
+        """Every fault, verb, profile and violation is in the documentation."""
+        root = Path(__file__).parents[2]
+        text = (root / "docs" / "simulator.md").read_text(encoding="utf-8")
+        source = "".join(path.read_text(encoding="utf-8") for path in (root / "sdcpd/simulator").glob("*.py"))
+        codes = re.findall(r"(?:wrong|violation)\(\s*\"([a-z0-9-]+)\"", source)
+        self.assertGreater(len(set(codes)), 20)
+        for name in (*FAULTS, *VERBS, *PROFILES, *codes):
+            self.assertIn(f"`{name}`", text)
