@@ -1,0 +1,54 @@
+"""Row ``startup``: from the start of the process to the first answered ``/status``, and the memory at rest.
+
+One decision: the start is asked for by polling the port file as a service monitor would, and the median of several
+starts counts; the first one after an installation also compiles the modules and is not counted.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+
+from tests.bench.processes import Bench, fetch
+from tests.bench.table import Line, Scale, Table, say
+
+__all__ = ["run"]
+
+_REST = 1.5
+
+
+def _bare(bench: Bench) -> tuple[float, int]:
+    answers = bench.directory / "answers.json"
+    answers.write_text(json.dumps({"/status": "[]"}))
+    child, port = bench.ceiling("klein", str(answers))
+    fetch(port, "/status")
+    took = time.monotonic() - child.started
+    time.sleep(_REST)
+    return took, child.rss()
+
+
+def run(scale: Scale) -> Table:
+    """Start both several times."""
+    ours: list[tuple[float, int]] = []
+    bare: list[tuple[float, int]] = []
+    for number in range(scale.starts + 1):
+        say(f"startup: {number + 1} of {scale.starts + 1}")
+        with Bench() as bench:
+            daemon = bench.daemon()
+            took = daemon.wait_ready("/status")
+            time.sleep(_REST)
+            ours.append((took, daemon.rss()))
+        with Bench() as bench:
+            bare.append(_bare(bench))
+    starts, sizes = zip(*ours[1:], strict=True)
+    bare_starts, bare_sizes = zip(*bare[1:], strict=True)
+    return Table(
+        "startup: an idle daemon",
+        "a bare program with one Klein route",
+        (
+            Line("first /status answered", statistics.median(starts), "s", statistics.median(bare_starts), 2.0),
+            Line("slowest of them", max(starts), "s", max(bare_starts), 2.0),
+            Line("resident, idle", max(sizes) / 1e6, "MB", max(bare_sizes) / 1e6, 60.0),
+        ),
+    )
