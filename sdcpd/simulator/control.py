@@ -7,6 +7,7 @@ here say the same things; the client only turns ``key=value`` words into such a 
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sys
 from collections.abc import Sequence
@@ -110,4 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(f"sdcp-printer-ctl: {words[0]}: {error}") from error
     if not reply["ok"]:
         raise SystemExit(f"sdcp-printer-ctl: {reply['error']}")
-    print(json.dumps(reply["result"], indent=2, ensure_ascii=False))
+    try:
+        print(json.dumps(reply["result"], indent=2, ensure_ascii=False), flush=True)
+    except BrokenPipeError:  # as in "... | head": nobody wants the rest
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

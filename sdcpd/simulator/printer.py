@@ -226,6 +226,10 @@ class Printer:
 
     def power_off(self) -> None:
         """Pull the plug: nothing is said, and TCP connections hang half-open."""
+        self._halt()
+        self.journal.note("power-off")
+
+    def _halt(self) -> None:
         self._powered = False
         self._silent = False
         self.boots += 1
@@ -234,7 +238,6 @@ class Printer:
         self.caller.freeze()
         self.printing.power_off()
         self.transfer.power_off()
-        self.journal.note("power-off")
 
     def power_on(self) -> None:
         """Plug it in again: everything forgotten but the files and the last broker (assumed, Q3)."""
@@ -257,7 +260,7 @@ class Printer:
 
     def shut_down(self) -> None:
         """The simulation ends: leave nothing pending."""
-        self.power_off()
+        self._halt()
         self.caller.thaw()
 
     def cut_link(self) -> None:

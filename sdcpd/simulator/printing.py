@@ -72,6 +72,7 @@ class PrintMachine:
         self._steps: Iterator[Step] = iter(())
         self._pause_as: Phase | None = None
         self._ticking_since: float | None = None
+        self._due = 0.0  # when the present step ends; the next counts from here, so a late reactor adds nothing
         self.completed_screen = settings.completed_screen
 
     @property
@@ -102,7 +103,7 @@ class PrintMachine:
         if self.phase not in PAUSED:
             return False
         self._start_ticking()
-        self._next()
+        self._go_on()
         return True
 
     def stop(self) -> bool:
@@ -111,7 +112,7 @@ class PrintMachine:
             return False
         self._pause_as = None
         self._steps = self._end()
-        self._next()
+        self._go_on()
         return True
 
     def tap(self) -> bool:
@@ -144,6 +145,11 @@ class PrintMachine:
         )
         self._status.enter(PRINTING)
         self._ticking_since = self._time.now()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """The next step counts from now."""
+        self._due = self._time.now()
         self._next()
 
     def _course(self, file: StoredFile, start_layer: int) -> Iterator[Step]:
@@ -176,8 +182,9 @@ class PrintMachine:
             self._alarm.set(_PAUSING_TIME, self._paused)
             return
         for phase, seconds in self._steps:
+            self._due += seconds
             self._enter(phase)
-            self._alarm.set(seconds, self._next)
+            self._alarm.set(self._due - self._time.now(), self._next)
             return
 
     def _paused(self) -> None:

@@ -100,7 +100,7 @@ class Session(Protocol):
                 self.keepalive = int.from_bytes(body[8:10], "big")
                 self.client_id = body[12:].decode()
                 broker.sessions.append(self)
-                self.write(b"\x20\x02\x00\x00")
+                self.write(broker.connack)
             case 8:
                 rest = body[2:]
                 while rest:
@@ -116,7 +116,8 @@ class Session(Protocol):
                     self.write(b"\x40\x02" + number)
             case 12:
                 broker.pings += 1
-                self.write(b"\xd0\x00")
+                if broker.answers_pings:
+                    self.write(b"\xd0\x00")
             case 14:
                 self.ended = "DISCONNECT"
         broker.changed()
@@ -133,7 +134,9 @@ class Broker(Factory):
         self.id = "f25273b12b094c5a8b9513a30ca60049"
         self.sessions: list[Session] = []
         self.messages: list[tuple[str, bytes, bool]] = []
+        self.connack = b"\x20\x02\x00\x00"
         self.acknowledges = True
+        self.answers_pings = True
         self.pings = 0
 
     def buildProtocol(self, addr: IAddress | None) -> Session:

@@ -261,6 +261,14 @@ class TransferFaultTests(TransferCase):
         self.assertEqual(self.link.ended, "reset")
         self.assertIn("plate.goo", self.printer.store)
 
+    def test_cut(self) -> None:
+        """A network cut ends a transfer badly, and UDP tells so afterwards."""
+        self.fetch(3)
+        self.printer.inject("cut", seconds=5)
+        self.advance(6)
+        status = json.loads(self.udp(b"M99999")[0])["Data"]["Status"]
+        self.assertEqual((status["CurrentStatus"], status["FileTransferInfo"]["Status"]), (0, 3))
+
     def test_link_lost(self) -> None:
         """The link drops while the file still comes; UDP tells its end."""
         self.printer.inject("link-lost-in-transfer", at=0.4)

@@ -16,6 +16,7 @@ from sdcpd.simulator.link import LinkState, LinkTerms
 from sdcpd.simulator.mqtt_link import MqttLinks
 from sdcpd.simulator.requests import Delivery
 from sdcpd.simulator.simtime import SimTime
+from sdcpd.simulator.waiting import Waiters
 from tests.simulator.broker import Broker
 
 reactor: Any = installed
@@ -63,7 +64,8 @@ class MqttLinkTests(TestCase):
         time = SimTime(self.clock, 1.0)
         self.links = MqttLinks(reactor, time)
         self.faults = Faults()
-        self.journal = Journal(time, "ID", True, lambda: None)
+        self.waiters = Waiters()
+        self.journal = Journal(time, "ID", True, self.waiters.check)
         self.owner = Owner()
 
     def tearDown(self) -> Deferred[Any]:  # type: ignore[override]  # trial waits for it
@@ -83,6 +85,15 @@ class MqttLinkTests(TestCase):
         }
         heard = self.owner.hears()
         self.link = self.links.connect(self.owner, LinkTerms(**(given | terms)), self.faults, self.journal)
+        return heard
+
+    def until_reported(self, code: str) -> Deferred[None]:
+        return self.waiters.until(lambda: self.codes() == [code]).addTimeout(5, reactor)
+
+    def roundtrip(self) -> Deferred[None]:
+        """Fires when the link has read all that the broker sent before."""
+        heard = self.owner.hears()
+        self.broker.sessions[0].publish(b"{}", qos=0)
         return heard
 
     def codes(self) -> list[str]:
@@ -117,7 +128,7 @@ class MqttLinkTests(TestCase):
         self.link.publish(TOPIC, b"1")
         self.link.publish(TOPIC, b"2")
         await self.broker.until(lambda: self.broker.messages)
-        await deferLater(reactor, 0.05)
+        await self.roundtrip()
         self.assertEqual(self.broker.messages, [(TOPIC, b"1", False)])
 
     async def test_order(self) -> None:
@@ -155,7 +166,7 @@ class MqttLinkTests(TestCase):
         self.link.publish(TOPIC, b"1")
         self.link.publish(TOPIC, b"2")
         await self.broker.until(lambda: self.broker.messages)
-        await deferLater(reactor, 0.05)
+        await self.roundtrip()
         self.clock.advance(10)
         await self.broker.until(lambda: len(self.broker.messages) == 3)
         self.assertEqual(self.broker.messages, [(TOPIC, b"1", False), (TOPIC, b"1", True), (TOPIC, b"2", False)])
@@ -251,3 +262,28 @@ class MqttLinkTests(TestCase):
         self.faults.clear()
         self.clock.advance(1)
         await self.broker.until(lambda: self.broker.pings == 1)
+
+    async def test_late_pingresp(self) -> None:
+        """A PINGRESP that takes more than ten seconds is reported."""
+        self.broker.answers_pings = False
+        await self.connect(keepalive=1)
+        await deferLater(reactor, 1.05)
+        self.clock.advance(0.1)
+        await self.broker.until(lambda: self.broker.pings == 1)
+        self.clock.advance(11)
+        self.broker.sessions[0].write(b"\xd0\x00")
+        await self.until_reported("pingresp-late")
+
+    async def test_refused_connect(self) -> None:
+        """A broker that refuses CONNECT ends the link, and the reason is in the log."""
+        self.broker.connack = b"\x20\x02\x00\x05"
+        await self.connect()
+        self.assertEqual(self.journal.counts.kinds["connack-refused"], 1)
+        self.assertIs(self.link.state, LinkState.DOWN)
+
+    async def test_strange_topic(self) -> None:
+        """A topic that is no UTF-8 is reported, and the message dropped."""
+        await self.connect()
+        self.broker.sessions[0].write(b"\x30\x04\x00\x02\xff\xfe")
+        await self.until_reported("topic")
+        self.assertEqual(self.owner.deliveries, [])

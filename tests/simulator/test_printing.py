@@ -118,6 +118,15 @@ class PrintTests(PrintCase):
         self.advance(80)
         self.assertEqual(self.printer.status.print_info.status, 16)
 
+    def test_late_reactor(self) -> None:
+        """Calls that come late do not make a print longer."""
+        self.start()
+        self.advance(69 + 1.7, 1.7)
+        self.assertIn(self.printer.status.print_info.status, (12, 16))
+        self.advance(3.4, 1.7)
+        self.assertEqual(self.printer.status.print_info.status, 16)
+        self.assertLess(self.printer.status.print_info.current_ticks, 74_000)
+
 
 class MarsTests(PrintCase):
     profile = "M4U-1.3.0"
