@@ -1,21 +1,22 @@
 """The service tree: ordered start and stop, and a reload that touches only what changed.
 
-One decision: a child belongs to the sections of the configuration that it was made from. A reload makes anew the
-children whose sections differ, after the new ones have bound their ports, so a configuration that cannot work
-changes nothing at all.
+One decision: a child belongs to the sections of the configuration that it was made from. A reload makes anew only
+the children whose sections differ; if one of the new ones cannot work, the old ones are made again, so a
+configuration is in force as a whole or not at all.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 from twisted.application.service import IService, MultiService
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.error import TimeoutError as DeferredTimeout
+from twisted.internet.defer import Deferred, DeferredLock, maybeDeferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
@@ -65,6 +66,7 @@ class Appliance(MultiService):
         self._reconfigured = reconfigured
         self._ended = ended
         self._clock = clock
+        self._reloading = DeferredLock()
         self._state = Path(config.sdcpd.state_directory)
         for part in parts:
             self._add(part, part.make(config))
@@ -78,6 +80,7 @@ class Appliance(MultiService):
         try:
             super().privilegedStartService()
         except ConfigError as error:
+            sys.stderr = sys.__stderr__  # twistd's would make an entry of the log of it
             raise SystemExit(f"sdcpd: {error.message}. {error.hint}") from error
 
     def startService(self) -> None:
@@ -94,10 +97,13 @@ class Appliance(MultiService):
             elif hasattr(service, "listening"):
                 ports[str(service.name)] = [{"address": address} for address in service.listening]
         line = ", ".join(f"{name} {' '.join(str(e['address']) for e in found)}" for name, found in ports.items())
+        try:
+            temporary = self._state / "ports.json.tmp"
+            temporary.write_bytes(msgspec.json.format(msgspec.json.encode(ports)))
+            temporary.replace(self._state / "ports.json")
+        except OSError as error:
+            _log.error("Cannot write {path}: {error}", path=str(self._state / "ports.json"), error=error)
         _log.info("Listening: {ports}", ports=line)
-        temporary = self._state / "ports.json.tmp"
-        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(ports)))
-        temporary.replace(self._state / "ports.json")
 
     def _each(self, parent: MultiService) -> list[IService]:
         found: list[IService] = []
@@ -109,6 +115,9 @@ class Appliance(MultiService):
 
     def reload(self) -> Deferred[bool]:
         """Read the configuration again (SIGHUP); fires with whether it is in force now."""
+        return self._reloading.run(lambda: Deferred.fromCoroutine(self._reload_all()))
+
+    async def _reload_all(self) -> bool:
         try:
             new = self._reload()
             self._may_change(new)
@@ -116,12 +125,12 @@ class Appliance(MultiService):
             _log.error(
                 "The new configuration is refused, the old one stays: {error}. {hint}", error=error, hint=error.hint
             )
-            return succeed(False)
+            return False
         if new == self.config:
             _log.info("Reloaded: nothing has changed")
-            return succeed(True)
+            return True
         changed = [part for part in self._parts if self._differs(part, new)]
-        return Deferred.fromCoroutine(self._replace(new, changed))
+        return await self._replace(new, changed)
 
     def _may_change(self, new: Config) -> None:
         if new.sdcpd.state_directory != self.config.sdcpd.state_directory:
@@ -155,7 +164,10 @@ class Appliance(MultiService):
     async def _put_back(self, part: Part, old: Config) -> None:
         if part.name in self.namedServices:
             await maybeDeferred(self.getServiceNamed(part.name).disownServiceParent)
-        self._add(part, part.make(old))
+        try:
+            self._add(part, part.make(old))
+        except ConfigError as error:
+            _log.error("{part} is down: {error}. {hint}", part=part.name, error=error, hint=error.hint)
 
     # -- stop ------------------------------------------------------------------------------------------------
 
@@ -169,8 +181,8 @@ class Appliance(MultiService):
     async def _stop(self) -> None:
         self.running = 0
         await deferLater(self._clock, FAREWELL)
-        for service in reversed(list(self)):
-            stopping = maybeDeferred(service.stopService)
+        for name in [part.name for part in reversed(self._parts) if part.name in self.namedServices]:
+            stopping = maybeDeferred(self.getServiceNamed(name).stopService)
             await stopping.addErrback(lambda f: _log.failure("A service did not stop cleanly", f))
         _log.info("Stopped (process {pid})", pid=os.getpid())
 

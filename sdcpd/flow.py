@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Protocol
 
 from msgspec.structs import replace
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
@@ -23,13 +24,16 @@ from sdcpd.errors import CommandRefused, CommandTimeout, LinkLost, PrinterError
 from sdcpd.fleet import Fleet
 from sdcpd.links import Links
 from sdcpd.logs import logger
-from sdcpd.offers import Offers
+from sdcpd.offers import Offer, Offers
 from sdcpd.progress import ENDED, MOVING, Job, JobState, Print, Transfer, Verdict
 
 __all__ = ["Flow", "Recorder"]
 
 RETRIES = (5.0, 15.0, 60.0)
 """Seconds before each repetition of a failed delivery."""
+
+LINK_WAIT = 60.0
+"""Seconds that a job waits for a lost connection before it fails: a start that is older is nobody's wish any more."""
 
 _EVENTS = {
     JobState.DELIVERING: "transfer_started",
@@ -82,6 +86,7 @@ class Flow:
         self._print: Print | None = None
         self._verdict: Deferred[Verdict] | None = None
         self._acknowledged = False
+        self._fed = clock.seconds()
         self._going: Deferred[None] | None = None
 
     # -- beginnings ------------------------------------------------------------------------------------------
@@ -99,9 +104,9 @@ class Flow:
     def abandon(self) -> None:
         """Let go without a verdict: the daemon stops, the journal keeps the job as it is."""
         self._ended = lambda _: None
-        if self._going is not None:
-            self._going.addErrback(lambda _: None)
-            self._going.cancel()
+        going, self._going = self._going, None
+        if going is not None:
+            going.cancel()
 
     def cancel(self) -> None:
         """End a job whose start was not sent; the printer's download fails for want of the file."""
@@ -111,9 +116,9 @@ class Flow:
             going.cancel()
 
     def _broke(self, failure: Failure) -> None:
-        if self.job.state in ENDED:
-            return
-        if failure.check(CancelledError, PrinterError) is None:
+        if self._going is None or self.job.state in ENDED:
+            return  # abandoned or cancelled
+        if failure.check(PrinterError) is None:
             _log.failure("The flow of job {job} failed", failure, job=self.job.id)
         reason = getattr(failure.value, "code", "internal")
         message = getattr(failure.value, "message", "The daemon failed; its log says why.")
@@ -124,6 +129,17 @@ class Flow:
             await self._deliver()
         if self.job.state not in ENDED:
             await self._start()
+
+    async def _connected(self) -> None:
+        """Wait a while for a connection that was lost on the way: nothing has been sent yet, so nothing is lost."""
+        deadline = self._clock.seconds() + LINK_WAIT
+        wanted = frozenset({self.job.printer})
+        while self.job.printer not in self._links:
+            left = deadline - self._clock.seconds()
+            try:
+                await self._fleet.changed(self._fleet.version, wanted).addTimeout(max(0.0, left), self._clock)
+            except DeferredTimeout:
+                return  # whoever needs the connection says that there is none
 
     # -- delivery --------------------------------------------------------------------------------------------
 
@@ -155,11 +171,21 @@ class Flow:
 
     async def _deliver_once(self) -> Verdict:
         assert self._path is not None
+        await self._connected()
         printer = self._fleet.get(self.job.printer)
-        self._transfer = Transfer(self.job.wire_name, self.job.size, printer.status, self._clock.seconds())
+        self._fed = self._clock.seconds()
+        self._transfer = Transfer(self.job.wire_name, self.job.size, printer.status, self._fed)
         self._verdict = Deferred()
         verdict = self._verdict
         offer = self._offers.make(self._path, printer.address, self)
+        try:
+            await self._fetch(offer)
+            return await verdict
+        finally:
+            self._offers.withdraw(offer)
+            self._transfer = self._verdict = None
+
+    async def _fetch(self, offer: Offer) -> None:
         try:
             session = self._links.session(self.job.printer)
             await session.request(
@@ -179,11 +205,6 @@ class Flow:
             _log.warn("{printer}: {error}", printer=self.job.printer, error=error)
         except PrinterError as error:
             self._settle(Verdict(JobState.FAILED, error.code, error.message))
-        try:
-            return await verdict
-        finally:
-            self._offers.withdraw(offer)
-            self._transfer = self._verdict = None
 
     def requested(self) -> None:
         """The printer asked for the file."""
@@ -202,6 +223,7 @@ class Flow:
     # -- start -----------------------------------------------------------------------------------------------
 
     async def _start(self) -> None:
+        await self._connected()
         printer = self._fleet.get(self.job.printer)
         session = self._links.session(self.job.printer)
         if printer.phase is not Phase.IDLE:
@@ -217,21 +239,29 @@ class Flow:
                 f"The start was not sent, because it could not be noted on the disk: {error}. Free some space.",
             )
             return
-        self._print = Print(self.job.wire_name, printer.generation, printer.status, self._clock.seconds())
+        self._fed = self._clock.seconds()
+        self._print = Print(self.job.wire_name, printer.generation, printer.status, self._fed)
         try:
             await session.request(Command.START, {"Filename": self.job.wire_name, "StartLayer": 0})
             self._acknowledged = True
         except (CommandTimeout, LinkLost) as error:
-            _log.warn("{printer}: {error}", printer=self.job.printer, error=error)
-            self._note(f"{error.message} The printer's status will tell.", "start_unacknowledged")
+            self._unacknowledged(error)
         except CommandRefused as error:
-            if self.job.state is JobState.STARTING:
+            if error.ack < 0:
+                self._unacknowledged(error)
+            elif self.job.state is JobState.STARTING:
                 self._move(JobState.FAILED, f"start_refused_{error.ack}", error.message)
+
+    def _unacknowledged(self, error: PrinterError) -> None:
+        _log.warn("{printer}: {error}", printer=self.job.printer, error=error)
+        if self.job.state is JobState.STARTING:
+            self._note(f"{error.message} The printer's status will tell.", "start_unacknowledged")
 
     # -- what the printer says -------------------------------------------------------------------------------
 
     def status(self, status: Status) -> None:
-        """A new status of the printer."""
+        """A status of the printer."""
+        self._fed = self._clock.seconds()
         if self._transfer is not None:
             self._settle(self._transfer.status(status, self._clock.seconds()))
             if self._transfer is not None:
@@ -242,6 +272,11 @@ class Flow:
     def time(self) -> None:
         """About a second has passed."""
         now = self._clock.seconds()
+        if self._links.reported(self.job.printer) > self._fed:
+            # The printer said the same again: for the fleet that is no change, for a judge it is a word.
+            status = self._fleet.get(self.job.printer).status
+            assert status is not None
+            self.status(status)
         if self._transfer is not None:
             self._settle(self._transfer.time(now))
         if self._print is not None and self.job.state in MOVING:
