@@ -287,3 +287,10 @@ class MqttLinkTests(TestCase):
         self.broker.sessions[0].write(b"\x30\x04\x00\x02\xff\xfe")
         await self.until_reported("topic")
         self.assertEqual(self.owner.deliveries, [])
+
+    async def test_address_not_ours(self) -> None:
+        """An address that this machine does not have is an OSError at once."""
+        await self.connect()
+        terms = LinkTerms(HUB, 1883, "192.0.2.1", "ID", 60, ())
+        with self.assertRaises(OSError):
+            self.links.connect(self.owner, terms, self.faults, self.journal)

@@ -270,3 +270,30 @@ class WaitingTests(PrinterCase):
         cancelled.cancel()
         self.failureResultOf(cancelled)
         self.udp(b"M99999")
+
+
+class OptionTests(PrinterCase):
+    def settings(self) -> Settings:
+        return Settings(answers_unknown=True, response_carries_cmd=False)
+
+    def test_unknown_refused(self) -> None:
+        """A printer can answer unknown commands with Ack 1, and leave Cmd out of its answers."""
+        self.connect()
+        self.request(386)
+        self.assertEqual(self.acks(), [1])
+        self.assertNotIn("Cmd", self.messages("response")[0]["Data"])
+
+    def test_no_period(self) -> None:
+        """A period of 0 ends the periodic status; an impossible one is refused."""
+        self.connect()
+        self.request(512, {"TimePeriod": 0})
+        before = len(self.statuses())
+        self.advance(60)
+        self.assertEqual(len(self.statuses()), before)
+        self.request(512, {"TimePeriod": -1})
+        self.assertEqual(self.acks(), [0, 4])
+
+    def test_other_datagrams(self) -> None:
+        """What else comes by UDP is in the log."""
+        self.udp(b"hello")
+        self.assertEqual((self.printer.log[-1].kind, self.printer.log[-1].detail["size"]), ("datagram", 5))
