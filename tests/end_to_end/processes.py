@@ -6,6 +6,7 @@ guess how long it takes; each wait has an end.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import random
@@ -47,6 +48,11 @@ def free_udp_port(address: str) -> int:
         return int(probe.getsockname()[1])
 
 
+def _die_with_parent() -> None:
+    """Ask Linux to end this process when its parent does: a closed terminal must not leave a daemon behind."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
 class Server:
     """One process whose log can be waited for; also a context manager that ends it."""
 
@@ -62,6 +68,7 @@ class Server:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            preexec_fn=_die_with_parent,
         )
         self._reader = Thread(target=self._read, daemon=True)
         self._reader.start()
