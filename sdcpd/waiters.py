@@ -38,6 +38,7 @@ class Waiters:
         self._news: set[str] = set()
         self._next = 0
         self._rested = 0.0
+        self._releasing = False
         self._call: IDelayedCall | None = None
 
     def __len__(self) -> int:
@@ -48,27 +49,33 @@ class Waiters:
         key = self._next
         self._next += 1
 
-        def forget(_: object) -> None:
+        def forget(result: None) -> None:  # whoever fires or cancels it, and with whatever
             self._waiting.pop(key, None)
+            return result
 
-        deferred: Deferred[None] = Deferred(forget)
+        deferred: Deferred[None] = Deferred()
         self._waiting[key] = _Waiter(wanted, deferred)
-        return deferred
+        return deferred.addBoth(forget)
 
     def wake(self, subject: str) -> None:
         """There is news of ``subject``."""
         self._news.add(subject)
-        if self._due or self._clock.seconds() < self._rested:
-            self._later(max(0.0, self._rested - self._clock.seconds()))
+        if self._due or self._releasing:
+            return  # the end of the release sees to it
+        if self._clock.seconds() < self._rested:
+            self._later(self._rested - self._clock.seconds())
         else:
             self._burst()
 
     def wake_all(self) -> None:
         """Release everybody at once: the daemon stops."""
         self._due.clear()
-        waiting, self._waiting = self._waiting, {}
-        for waiter in waiting.values():
-            waiter.deferred.callback(None)
+        self._news.clear()
+        for key in list(self._waiting):
+            self._fire(key)
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
 
     def _later(self, delay: float) -> None:
         if self._call is None:
@@ -78,7 +85,7 @@ class Waiters:
         self._call = None
         if self._due:
             self._release()
-        elif self._news:
+        else:
             self._burst()
 
     def _burst(self) -> None:
@@ -91,11 +98,18 @@ class Waiters:
         self._release()
 
     def _release(self) -> None:
-        for _ in range(min(SLICE, len(self._due))):
-            waiter = self._waiting.pop(self._due.popleft(), None)
-            if waiter is not None:
-                waiter.deferred.callback(None)
+        # What a released waiter does may bring more news, or the end of everything; that must not nest.
+        self._releasing = True
+        for _ in range(SLICE):
+            if self._due:
+                self._fire(self._due.popleft())
+        self._releasing = False
         if self._due:
             self._later(0)
         elif self._news:
             self._later(max(0.0, self._rested - self._clock.seconds()))
+
+    def _fire(self, key: int) -> None:
+        waiter = self._waiting.get(key)
+        if waiter is not None:
+            waiter.deferred.callback(None)
