@@ -9,9 +9,9 @@ from __future__ import annotations
 import ipaddress
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Struct
@@ -42,6 +42,8 @@ Scope = Literal["view", "upload", "queue", "control", "plate", "admin"]
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _MAINBOARD_ID = re.compile(r"[0-9A-Za-z._-]{1,64}")
 _ENDPOINT = re.compile(r"(tcp|tcp6|unix|ssl|systemd):.+")
+_PLAIN_TCP = re.compile(r"(tcp|systemd):.+")
+_LARGEST = 2**63 - 1
 _UNITS = {
     "": 1,
     "k": 10**3,
@@ -54,8 +56,19 @@ _UNITS = {
     "ti": 2**40,
 }
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", re.IGNORECASE)
+_TYPES = {
+    "array": 'a list such as ["..."]',
+    "bool": "true or false",
+    "float": "a number",
+    "int": "a whole number",
+    "object": "a table",
+    "str": 'a text in "quotes"',
+}
 _SPANS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 _SPAN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|min|h|d|w)\s*")
+
+
+Read = TypeVar("Read", bound="Section")
 
 
 class Section(Struct, frozen=True, forbid_unknown_fields=True):
@@ -97,7 +110,7 @@ class Mqtt(Section, frozen=True):
 
     def check(self, place: str) -> None:
         """The endpoint can be read."""
-        _endpoint(self.listen, f"{place} listen")
+        _endpoint(self.listen, f"{place} listen", _PLAIN_TCP)  # printers know neither TLS, nor IPv6, nor Unix sockets
 
 
 class Downloads(Section, frozen=True):
@@ -107,7 +120,7 @@ class Downloads(Section, frozen=True):
 
     def check(self, place: str) -> None:
         """The endpoint can be read."""
-        _endpoint(self.listen, f"{place} listen")
+        _endpoint(self.listen, f"{place} listen", _PLAIN_TCP)  # printers know neither TLS, nor IPv6, nor Unix sockets
 
 
 class Web(Section, frozen=True):
@@ -144,7 +157,7 @@ class Access(Section, frozen=True):
 
 
 class Files(Section, frozen=True):
-    """``[files]``: the spool. Sizes as ``2GiB`` or bytes, ``keep`` as ``30d``; 0 and the empty string mean no limit."""
+    """``[files]``: the spool. Sizes as ``2GiB`` or bytes, ``keep`` as ``30d``; quota 0 and keep "" mean no limit."""
 
     quota: int | str = 0
     keep: str = ""
@@ -156,6 +169,8 @@ class Files(Section, frozen=True):
         for key in ("quota", "max_size", "reserve"):
             _size(getattr(self, key), f"{place} {key}")
         _span(self.keep, f"{place} keep")
+        if self.max_size_bytes == 0:
+            raise ConfigError(f"{place} max_size: expected at least 1 byte, found 0", 'A large value such as "2GiB".')
 
     @property
     def quota_bytes(self) -> int:
@@ -231,7 +246,7 @@ class Config(Section, frozen=True):
                     f"[printers.{slug}]: expected a name of a-z, 0-9 and -, at most 32 long, found {slug!r}"
                 )
             printer.check(f"[printers.{slug}]")
-            other = owners.setdefault(printer.mainboard_id, slug)
+            other = owners.setdefault(printer.mainboard_id.casefold(), slug)
             if other != slug:
                 raise ConfigError(f"[printers.{slug}] mainboard_id: {other!r} has the same; each printer has its own")
 
@@ -239,7 +254,7 @@ class Config(Section, frozen=True):
 def load(path: Path) -> Config:
     """Read a configuration file; raises ``ConfigError`` with place and hint."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
@@ -256,29 +271,52 @@ def parse(text: str) -> Config:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"expected TOML: {error}") from error
-    try:
-        config = msgspec.convert(found, Config)
-    except msgspec.ValidationError as error:
-        raise ConfigError(_plain(str(error), found)) from error
+    printers = found.get("printers")
+    if isinstance(printers, dict):  # one by one, because msgspec does not say which one is wrong
+        for slug, table in printers.items():
+            _convert(table, KnownPrinter, f"[printers.{slug}]")
+    config = _convert(found, Config, "")
     config.check("")
     return config
 
 
-def _plain(text: str, found: dict[str, object]) -> str:
-    """msgspec's error, with the place first and as the file writes it: ``[web] hosts: ...``."""
-    problem, _, path = text.partition(" - at `$")
-    parts = [part for part in re.split(r"[.\[\]`]+", path) if part and part != "..."]
-    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", problem)
+def _convert(found: object, section: type[Read], place: str) -> Read:
+    try:
+        return msgspec.convert(found, section)
+    except msgspec.ValidationError as error:
+        problem, _, path = str(error).partition(" - at `$")
+        parts = [part for part in re.split(r"[.\[\]`]+", path) if part]
+        about: type = section
+        if not place and parts:
+            place, about = f"[{parts[0]}]", type(getattr(Config(), parts.pop(0)))
+        raise ConfigError(_sentence(problem, place, parts, about)) from error
+
+
+def _sentence(problem: str, place: str, parts: list[str], section: type) -> str:
+    """msgspec's error as a person would say it, with the place first and as the file writes it."""
+    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", problem, re.DOTALL)
     if unknown:
-        section: type[Section] = Config
-        if parts:
-            default = getattr(Config(), parts[0], None)
-            section = type(default) if isinstance(default, Section) else KnownPrinter
-        known = ", ".join(section.__struct_fields__)
-        place = f"[{parts[0]}] {unknown[1]}" if parts else unknown[1]
-        return f"{place}: unknown key; known here: {known}"
-    place = f"[{parts[0]}]" + "".join(f" {part}" for part in parts[1:]) if parts else "the file"
-    return f"{place}: {problem[:1].lower()}{problem[1:]}"
+        known = ", ".join(section.__struct_fields__) if issubclass(section, Section) else ""
+        return f"{place} {unknown[1]}: unknown key; known here: {known}".lstrip()
+    for part in parts:
+        place += f" item {int(part) + 1}" if part.isdecimal() else f" {part}"
+    choices = _choices(get_type_hints(section)[parts[0]]) if parts and issubclass(section, Section) else ()
+    if choices and problem.startswith("Invalid enum value "):
+        problem = f"expected {' or '.join(choices)}, found {problem.removeprefix('Invalid enum value ')}"
+    types = re.fullmatch(r"Expected `(.*)`, got `(.*)`", problem)
+    if types:
+        problem = f"expected {_words(types[1])}, found {_words(types[2])}"
+    return f"{place.lstrip()}: {problem}"
+
+
+def _choices(hint: object) -> tuple[str, ...]:
+    if get_origin(hint) is Literal:
+        return get_args(hint)
+    return next((found for part in get_args(hint) if (found := _choices(part))), ())
+
+
+def _words(types: str) -> str:
+    return " or ".join(_TYPES.get(name, name) for name in types.split(" | "))
 
 
 def _in_range(value: float, least: float, most: float, place: str) -> None:
@@ -286,8 +324,8 @@ def _in_range(value: float, least: float, most: float, place: str) -> None:
         raise ConfigError(f"{place}: expected {least} to {most}, found {value}")
 
 
-def _endpoint(text: str, place: str) -> None:
-    if not _ENDPOINT.fullmatch(text):
+def _endpoint(text: str, place: str, possible: re.Pattern[str] = _ENDPOINT) -> None:
+    if not possible.fullmatch(text):
         raise ConfigError(
             f"{place}: expected an endpoint such as tcp:1883 or tcp:8080:interface=127.0.0.1, found {text!r}"
         )
@@ -314,22 +352,26 @@ def _target(text: str, place: str) -> None:
         raise ConfigError(f"{place}: expected a network of at most 4096 addresses (/20), found {text!r}")
 
 
-def _measure(value: int | str, pattern: re.Pattern[str], read: Callable[[re.Match[str]], float]) -> float | None:
-    if isinstance(value, int):
-        return value if value >= 0 else None
-    match = pattern.fullmatch(value)
-    return read(match) if match else None
+def _measure(value: int | str, pattern: re.Pattern[str], units: Mapping[str, int]) -> float | None:
+    if isinstance(value, str):
+        match = pattern.fullmatch(value)
+        if match is None:
+            return None
+        measure = float(match[1]) * units[(match[2] or "").lower()]
+    else:
+        measure = value
+    return measure if 0 <= measure <= _LARGEST else None
 
 
 def _size(value: int | str, place: str) -> int:
-    size = _measure(value, _SIZE, lambda m: float(m[1]) * _UNITS[(m[2] or "").lower()])
+    size = _measure(value, _SIZE, _UNITS)
     if size is None:
         raise ConfigError(f'{place}: expected bytes or a size such as "2GiB", found {value!r}')
     return int(size)
 
 
 def _span(value: str, place: str) -> float:
-    span = 0.0 if value == "" else _measure(value, _SPAN, lambda m: float(m[1]) * _SPANS[m[2]])
+    span = 0.0 if value == "" else _measure(value, _SPAN, _SPANS)
     if span is None:
         raise ConfigError(f'{place}: expected a time such as "30d" or "12h", or "" for ever, found {value!r}')
     return span
