@@ -134,7 +134,7 @@ class Server:
 class Printers(Server):
     """A process of simulated printers with a control socket."""
 
-    def __init__(self, directory: Path, profiles: list[str], *options: str) -> None:
+    def __init__(self, directory: Path, profiles: list[str], *options: str, broadcast: bool = False) -> None:
         self.network = loopback_network()
         self.first = f"{self.network}.2"
         self.port = free_udp_port(self.first)
@@ -148,7 +148,7 @@ class Printers(Server):
             self.first,
             "--port",
             str(self.port),
-            "--no-broadcast",
+            "--broadcast" if broadcast else "--no-broadcast",
             "--strict",
             "--control",
             str(self.control),
@@ -175,19 +175,25 @@ class Printers(Server):
 class Daemon:
     """The daemon with a state directory of its own; it can be killed and started again."""
 
-    def __init__(self, directory: Path, targets: list[str], *, web: str = "tcp:0:interface=127.0.0.1") -> None:
+    def __init__(self, directory: Path, targets: list[str], **settings: str) -> None:
         self.directory = directory
         self.config = directory / "sdcpd.toml"
-        self.write_config(targets, web)
+        self.write_config(targets, **settings)
         self.server = self._start()
 
-    def write_config(self, targets: list[str], web: str = "tcp:0:interface=127.0.0.1", more: str = "") -> None:
+    def write_config(
+        self,
+        targets: list[str],
+        web: str = "tcp:0:interface=127.0.0.1",
+        discovery: str = "interfaces = []",
+        more: str = "",
+    ) -> None:
         """Write the configuration anew; a running daemon takes it over at SIGHUP."""
         text = f"""
             [sdcpd]
             state_directory = {json.dumps(str(self.directory / "state"))}
             [discovery]
-            interfaces = []
+            {discovery}
             targets = {json.dumps(targets)}
             interval = 5
             [mqtt]

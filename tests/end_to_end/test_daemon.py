@@ -108,6 +108,21 @@ class ReloadTests(SynchronousTestCase):
 
 
 @pytest.mark.end_to_end
+class BroadcastTests(SynchronousTestCase):
+    """Discovery without any configured address."""
+
+    def test_found_by_broadcast(self) -> None:
+        """Printers on an interface's network are found by one broadcast, each at its own address, and connect."""
+        directory = Path(tempfile.mkdtemp(prefix="sdcpd-"))
+        self.addCleanup(shutil.rmtree, directory)
+        with Printers(directory, ["S3U-1.4.2", "M4U-1.3.0"], "--scale", "100", broadcast=True) as printers:
+            discovery = f'interfaces = ["lo"]\nport = {printers.port}'
+            with Daemon(directory, [], discovery=discovery) as daemon:
+                found = daemon.wait_for_printers(2)
+                self.assertEqual([p["address"] for p in found], [f"{printers.network}.2", f"{printers.network}.3"])
+
+
+@pytest.mark.end_to_end
 class UnreachableTests(SynchronousTestCase):
     """A printer that answers by UDP but does not connect."""
 
