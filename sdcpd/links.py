@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.error import TimeoutError as DeferredTimeout
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
@@ -85,6 +85,8 @@ class Session:
         self._changing: Command | None = None
         self._lost: str | None = None
         self._last = clock.seconds()
+        self.reported = float("-inf")
+        """When the last status came, by the clock; also one that changed nothing."""
         printer = fleet.find(link.mainboard_id)
         self._wire_id = printer.announcement.wire_id if printer is not None else ""
         self._greeting: Deferred[None] | None = None
@@ -194,9 +196,8 @@ class Session:
                     _log.debug("{id} answered a request that nobody waits for", id=self.mainboard_id)
                 else:
                     waiting[1].callback(message)
-            case StatusReport():
-                self._fleet.change(self.mainboard_id, status=message.status)
-            case AttributesReport(status=status) if status is not None:
+            case StatusReport(status=status) | AttributesReport(status=status) if status is not None:
+                self.reported = self._clock.seconds()
                 self._fleet.change(self.mainboard_id, status=status)
             case Notice():
                 _log.info("{id} says on {kind}: {data}", id=self.mainboard_id, kind=message.kind, data=message.data)
@@ -292,6 +293,11 @@ class Links:
                 printer.message or "Switch it on and wait until it is shown as online.",
             )
         return session
+
+    def reported(self, mainboard_id: str) -> float:
+        """When the printer last sent a status on its open connection, by the clock; before all times if never."""
+        session = self._sessions.get(mainboard_id)
+        return session.reported if session is not None else float("-inf")
 
     def sweep(self) -> None:
         """Look at every printer's silence; to be called about once a second."""

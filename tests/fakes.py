@@ -1,0 +1,310 @@
+"""What the daemon's modules are given in tests instead of a network, a disk and a printer.
+
+One decision: each fake satisfies the seam of the code under test (``Link``, ``JobRecords``, ``IReactorUDP``) and
+remembers; nothing is patched.
+"""
+
+from __future__ import annotations
+
+# ruff: noqa: N802, N803  # a fake socket has the names that Twisted gives to sockets
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IUDPTransport
+from twisted.internet.protocol import DatagramProtocol
+from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from sdcpd.codec.sdcp import Announcement, Command, parse_announcement
+from sdcpd.discovery import Reactor
+from sdcpd.fleet import Fleet
+from sdcpd.links import Links, Session
+from sdcpd.logs import set_level
+from sdcpd.progress import Job
+
+ID = "0001D2AB12CD34EF"
+OTHER_ID = "0001D2AB12CD0002"
+WIRE_ID = "f25273b12b094c5a8b9513a30ca60049"
+HOME = "192.0.2.31"
+WALL = 1_700_000_000.0
+
+JsonObject = dict[str, Any]
+
+
+def status_json(
+    current: int = 0,
+    state: int = 0,
+    *,
+    filename: str = "",
+    layer: int = 0,
+    layers: int = 0,
+    ticks: int = 0,
+    error: int = 0,
+    transfer: tuple[int, int, int, str] = (0, 0, 0, ""),
+) -> JsonObject:
+    """A status as a V1 board writes it; ``transfer`` is status, offset, total, name."""
+    return {
+        "CurrentStatus": current,
+        "PreviousStatus": 0,
+        "PrintInfo": {
+            "Status": state,
+            "CurrentLayer": layer,
+            "TotalLayer": layers,
+            "CurrentTicks": ticks,
+            "TotalTicks": 1000,
+            "ErrorNumber": error,
+            "Filename": filename,
+        },
+        "FileTransferInfo": {
+            "Status": transfer[0],
+            "DownloadOffset": transfer[1],
+            "CheckOffset": 0,
+            "FileTotalSize": transfer[2],
+            "Filename": transfer[3],
+        },
+    }
+
+
+def discovery_reply(mainboard_id: str = ID, status: JsonObject | None = None, **attributes: object) -> bytes:
+    """What a V1 board answers to a probe."""
+    found = {
+        "Name": "Bench left",
+        "MachineName": "ELEGOO Saturn 3 Ultra",
+        "ProtocolVersion": "V1.0.0",
+        "FirmwareVersion": "V1.4.2",
+        "Resolution": "11520x5120",
+        "MainboardIP": HOME,
+        "MainboardID": mainboard_id,
+        "SDCPStatus": 0,
+        "LocalSDCPAddress": "",
+        "SDCPAddress": "",
+        "Capabilities": ["FILE_TRANSFER", "PRINT_CONTROL"],
+    }
+    data = {"Attributes": found | attributes, "Status": status or status_json()}
+    return json.dumps({"Id": WIRE_ID, "Data": data}).encode()
+
+
+def announcement(mainboard_id: str = ID, **attributes: object) -> Announcement:
+    return parse_announcement(discovery_reply(mainboard_id, None, **attributes))
+
+
+def status_payload(status: JsonObject, **envelope: object) -> bytes:
+    data = {"Status": status, "MainboardID": ID, "TimeStamp": 8629636}
+    return json.dumps({"Id": WIRE_ID, "Data": data} | envelope).encode()
+
+
+def response_payload(request_id: str, command: int, ack: object = 0, **envelope: object) -> bytes:
+    data = {"Cmd": command, "Data": {"Ack": ack}, "RequestID": request_id, "MainboardID": ID, "TimeStamp": 8567213}
+    return json.dumps({"Id": WIRE_ID, "Data": data} | envelope).encode()
+
+
+def logged(test: SynchronousTestCase, level: str = "info") -> list[str]:
+    """What a person would read in the log from now on, for the rest of the test."""
+    lines: list[str] = []
+
+    def note(event: LogEvent) -> None:
+        lines.append(formatEvent(event))
+
+    observer: ILogObserver = note  # type: ignore[assignment]  # mypy-zope: a callable does provide it
+    globalLogPublisher.addObserver(observer)
+    test.addCleanup(globalLogPublisher.removeObserver, observer)
+    test.addCleanup(set_level, "info")
+    set_level(level)
+    return lines
+
+
+class FakeLink:
+    """A ``Link`` on which a scripted printer answers at once, or not at all.
+
+    ``acks`` gives the Ack for a command, or None for silence; ``diary`` may be shared with a journal.
+    """
+
+    def __init__(self, links: Links, mainboard_id: str = ID, diary: list[str] | None = None) -> None:
+        self._links = links
+        self._mainboard_id = mainboard_id
+        self.diary: list[str] = [] if diary is None else diary
+        self.sent: list[JsonObject] = []
+        self.closed: list[str] = []
+        self.acks: dict[Command, object] = {}
+        self.session: Session | None = None
+
+    @property
+    def mainboard_id(self) -> str:
+        """Whose connection it is."""
+        return self._mainboard_id
+
+    def open(self) -> Session:
+        """Come up, as after SUBSCRIBE."""
+        self.session = self._links.opened(self)
+        return self.session
+
+    def send(self, payload: bytes) -> None:
+        """One request has left."""
+        request: JsonObject = json.loads(payload)
+        self.sent.append(request)
+        command = Command(request["Data"]["Cmd"])
+        self.diary.append(command.name)
+        session = self._present()
+        ack = self.acks.get(command, 0)
+        if ack is not None and session is not None:
+            session.received("response", response_payload(request["Data"]["RequestID"], command, ack))
+
+    def _present(self) -> Session | None:
+        if self.session is None and self._mainboard_id in self._links:
+            return self._links.session(self._mainboard_id)  # the greeting, while ``opened`` has not returned
+        return self.session
+
+    def close(self, reason: str) -> None:
+        """The daemon ends the connection."""
+        self.closed.append(reason)
+        self.drop(reason)
+
+    def drop(self, reason: str = "the printer closed the connection") -> None:
+        """The connection ends."""
+        if self.session is not None:
+            session, self.session = self.session, None
+            self._links.closed(session, reason)
+
+    def says(self, status: JsonObject) -> None:
+        """The printer pushes a status."""
+        assert self.session is not None
+        self.session.received("status", status_payload(status))
+
+    def answers(self, index: int, ack: object = 0) -> None:
+        """The printer answers the request of this place."""
+        assert self.session is not None
+        request = self.sent[index]["Data"]
+        self.session.received("response", response_payload(request["RequestID"], request["Cmd"], ack))
+
+    def commands(self) -> list[Command]:
+        """What was sent, the greeting left out."""
+        greeting = (Command.STATUS, Command.ATTRIBUTES, Command.PERIOD)
+        found = [Command(request["Data"]["Cmd"]) for request in self.sent]
+        return [command for command in found if command not in greeting]
+
+    def requests(self, command: Command) -> list[Mapping[str, Any]]:
+        """The data of each request of this kind."""
+        return [r["Data"]["Data"] for r in self.sent if r["Data"]["Cmd"] == command]
+
+
+class FakeJournal:
+    """``JobRecords`` in memory; ``diary`` may be shared with a link, ``full`` makes it fail."""
+
+    def __init__(self, jobs: list[Job] | None = None, diary: list[str] | None = None) -> None:
+        self.kept = {job.id: job for job in jobs or []}
+        self.diary: list[str] = [] if diary is None else diary
+        self.full = False
+
+    def jobs(self) -> list[Job]:
+        """All remembered jobs, oldest first."""
+        return list(self.kept.values())
+
+    def record(self, job: Job) -> None:
+        """Remember the job."""
+        if self.full:
+            raise OSError(28, "No space left on device")
+        self.diary.append(f"journal {job.state.value}")
+        self.kept[job.id] = job
+
+
+@implementer(IListeningPort, IUDPTransport)
+class FakeUDPPort:
+    """One UDP socket."""
+
+    def __init__(self, reactor: FakeReactor, number: int, protocol: DatagramProtocol, interface: str) -> None:
+        self._reactor = reactor
+        self.number = number
+        self.protocol = protocol
+        self.interface = interface
+        self.sent: list[tuple[bytes, tuple[str, int]]] = []
+        self.broadcast = False
+        self.open = False
+
+    def startListening(self) -> None:
+        """Bind."""
+        self.open = True
+        self.protocol.makeConnection(self)
+
+    def stopListening(self) -> Deferred[None]:
+        """Close, now."""
+        self.open = False
+        self.protocol.doStop()
+        return succeed(None)
+
+    def getHost(self) -> IPv4Address:
+        """Where it is bound."""
+        return IPv4Address("UDP", self.interface or "0.0.0.0", self.number)
+
+    def write(self, datagram: bytes, addr: tuple[str, int] | None = None) -> None:
+        """Send one datagram, if the network is up."""
+        assert self.open
+        assert addr is not None
+        if self._reactor.unreachable:
+            raise OSError(101, "Network is unreachable")
+        self.sent.append((datagram, addr))
+
+    def setBroadcastAllowed(self, enabled: bool) -> None:
+        """Allow broadcasts."""
+        self.broadcast = enabled
+
+    def getBroadcastAllowed(self) -> bool:
+        """Whether broadcasts may be sent."""
+        return self.broadcast
+
+    def connect(self, host: str, port: int) -> None:
+        """Not used here."""
+        raise NotImplementedError
+
+    def take(self) -> list[tuple[bytes, tuple[str, int]]]:
+        """What was sent since the last look."""
+        sent, self.sent = self.sent, []
+        return sent
+
+
+@implementer(Reactor)
+class FakeReactor(Clock):
+    """A clock with UDP sockets. ``gone`` are addresses that cannot be bound, ``unreachable`` a network that is down."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ports: list[FakeUDPPort] = []
+        self.gone: set[str] = set()
+        self.unreachable = False
+
+    def listenUDP(
+        self, port: int, protocol: DatagramProtocol, interface: str = "", maxPacketSize: int = 8192
+    ) -> FakeUDPPort:
+        """Open one socket."""
+        if interface in self.gone:
+            raise CannotListenError(interface, port, OSError(99, "Cannot assign requested address"))
+        found = FakeUDPPort(self, port or 50_000 + len(self.ports), protocol, interface)
+        self.ports.append(found)
+        found.startListening()
+        return found
+
+    def at(self, interface: str) -> FakeUDPPort:
+        """The open socket of this interface."""
+        return next(port for port in self.ports if port.open and port.interface == interface)
+
+
+def wall() -> float:
+    return WALL
+
+
+def events(fleet: Fleet) -> list[str]:
+    """The types of all happenings."""
+    return [event.type for event in fleet.events]
+
+
+def pump(clock: Clock, seconds: float, *each_second: Callable[[], None]) -> None:
+    """Let time pass, with what the daemon does every second."""
+    for _ in range(round(seconds)):
+        clock.advance(1)
+        for function in each_second:
+            function()
