@@ -19,7 +19,7 @@ from sdcpd.codec import mqtt
 from sdcpd.codec.sdcp import parse_topic, request_topic
 from sdcpd.errors import MalformedMessage, WireError
 from sdcpd.fleet import Fleet
-from sdcpd.links import Links, Session
+from sdcpd.links import COMMAND_TIMEOUT, Links, Session
 from sdcpd.logs import logger
 
 __all__ = ["Broker", "PrinterConnection"]
@@ -36,7 +36,7 @@ MAX_PER_ADDRESS = 16
 """Connections from one address: a printer needs one, and a second while the first is half-open."""
 FAREWELL = 3.0
 """Seconds the last bytes have to leave before a connection is cut."""
-ACK_WAIT = 10.0
+ACK_WAIT = 3.0
 """Seconds after which a request is sent although the one before was not acknowledged."""
 
 _log = logger("sdcpd.broker")
@@ -59,7 +59,7 @@ class PrinterConnection(Protocol):
         self._granted = 0
         self._next_id = 0
         self._in_flight: tuple[int, float] | None = None
-        self._outgoing: deque[bytes] = deque()
+        self._outgoing: deque[tuple[float, bytes]] = deque()
         self._half_received: set[int] = set()
         self._farewell: IDelayedCall | None = None
 
@@ -199,21 +199,24 @@ class PrinterConnection(Protocol):
 
     def send(self, payload: bytes) -> None:
         """Publish one request on the printer's request topic; at QoS 1 one at a time."""
-        self._outgoing.append(payload)
-        self._flush()
+        if self._farewell is None:
+            self._outgoing.append((self._clock.seconds(), payload))
+            self._flush()
 
     def close(self, reason: str) -> None:
         """End the connection at once; what was not yet sent is never sent."""
-        self._outgoing.clear()
         self._end(reason)
 
     def _flush(self) -> None:
+        now = self._clock.seconds()
         while self._outgoing and self._in_flight is None:
-            payload = self._outgoing.popleft()
+            since, payload = self._outgoing.popleft()
+            if now - since >= COMMAND_TIMEOUT:
+                continue  # who asked was told that there was no answer: a start must not follow after that
             packet_id = 0
             if self._granted:
                 self._next_id = packet_id = self._next_id % 65535 + 1
-                self._in_flight = (packet_id, self._clock.seconds())
+                self._in_flight = (packet_id, now)
             topic = request_topic(self._mainboard_id)
             self.transport.write(mqtt.publish(topic, payload, self._granted, packet_id))
 
@@ -238,11 +241,13 @@ class PrinterConnection(Protocol):
     def _end(self, reason: str) -> None:
         if self._farewell is not None:
             return
-        self._mqtt.close()
-        self._closed(reason)
-        self.transport.loseConnection()
         # To a peer that is gone the last bytes can never be delivered, and loseConnection would wait for that.
         self._farewell = self._clock.callLater(FAREWELL, self.transport.abortConnection)
+        self._mqtt.close()
+        self._outgoing.clear()
+        self._in_flight = None
+        self.transport.loseConnection()
+        self._closed(reason)
 
 
 class Broker(Factory):
