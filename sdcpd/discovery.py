@@ -15,6 +15,8 @@ from itertools import islice
 import ifaddr
 from msgspec import Struct
 from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IReactorUDP, IUDPTransport
 from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.task import LoopingCall
@@ -85,7 +87,8 @@ class _Eye(DatagramProtocol):
     """One socket: of one interface, or of all (then the kernel chooses the way)."""
 
     noisy = False
-    transport: IUDPTransport
+    transport: IUDPTransport | None = None
+    """None before it is open, and again when the network took it away."""
 
     def __init__(self, discovery: Discovery, interface: Interface | None) -> None:
         self._discovery = discovery
@@ -102,6 +105,8 @@ class _Eye(DatagramProtocol):
 
     def send(self, datagram: bytes, host: str, port: int) -> None:
         """Send one datagram; a network that is down is no reason to stop."""
+        if self.transport is None:
+            return
         try:
             self.transport.write(datagram, (host, port))
         except OSError as error:
@@ -136,26 +141,30 @@ class Discovery(Service):
         self._missing = LoopingCall(self._probe_missing)
         self._probing.clock = self._missing.clock = reactor
         self._calls: list[IDelayedCall] = []
+        self._unsubscribe: Callable[[], None] = lambda: None
 
     @property
     def listening(self) -> list[str]:
         """The local ``address:port`` of each socket."""
-        eyes = [*self._eyes.values(), *([self._wide] if self._wide else [])]
-        return [f"{host.host}:{host.port}" for eye in eyes if (host := eye.transport.getHost())]
+        hosts = [eye.transport.getHost() for eye in self._all() if eye.transport is not None]
+        return [f"{host.host}:{host.port}" for host in hosts]
+
+    def _all(self) -> list[_Eye]:
+        return [*self._eyes.values(), *([self._wide] if self._wide is not None else [])]
 
     def startService(self) -> None:
         """Open the sockets and ask, several times at first."""
         super().startService()
-        self._wide = _Eye(self, None)
-        self._reactor.listenUDP(0, self._wide, "", 65536)
+        self._unsubscribe = self._fleet.subscribe(self._changed)
         for delay in FIRST_PROBES[1:]:
             self._calls.append(self._reactor.callLater(delay, self.probe))
         self._probing.start(self._settings.interval)
         self._missing.start(MISSING_INTERVAL, now=False)
 
-    def stopService(self) -> None:
+    def stopService(self) -> Deferred[None]:
         """Close every socket."""
         super().stopService()
+        self._unsubscribe()
         for looping in (self._probing, self._missing):
             if looping.running:
                 looping.stop()
@@ -163,10 +172,14 @@ class Discovery(Service):
             if call.active():
                 call.cancel()
         self._calls.clear()
-        for eye in (*self._eyes.values(), *([self._wide] if self._wide else [])):
-            eye.transport.stopListening()
+        closing = [maybeDeferred(eye.transport.stopListening) for eye in self._all() if eye.transport is not None]
         self._eyes.clear()
         self._wide = None
+        return DeferredList(closing).addCallback(lambda _: None)
+
+    def _changed(self, before: Printer | None, after: Printer) -> None:
+        if after.reachability is Reachability.ONLINE:
+            self._invitations.pop(after.id, None)
 
     # -- asking ----------------------------------------------------------------------------------------------
 
@@ -182,21 +195,35 @@ class Discovery(Service):
         self._sweep(self._each_target())
 
     def _open_eyes(self) -> None:
-        found = {interface.address: interface for interface in self._enumerate(self._settings.interfaces)}
-        for address in set(self._eyes) - set(found):
-            self._eyes.pop(address).transport.stopListening()
+        try:
+            interfaces = self._enumerate(self._settings.interfaces)
+        except OSError as error:
+            _log.warn("Cannot list the interfaces of this machine: {error}", error=error)
+            interfaces = [eye.interface for eye in self._eyes.values() if eye.interface is not None]
+        found = {interface.address: interface for interface in interfaces}
+        for address, eye in list(self._eyes.items()):
+            if eye.interface != found.get(address) or eye.transport is None:
+                del self._eyes[address]
+                if eye.transport is not None:
+                    eye.transport.stopListening()
+        if self._wide is None or self._wide.transport is None:
+            self._wide = self._open(None)
         for address, interface in found.items():
-            if address in self._eyes:
-                continue
-            eye = _Eye(self, interface)
-            try:
-                self._reactor.listenUDP(0, eye, address, 65536)
-            except OSError as error:
-                _log.warn("Cannot look for printers on {address}: {error}", address=address, error=error)
-                continue
-            eye.transport.setBroadcastAllowed(True)
-            self._eyes[address] = eye
-            _log.info("Looking for printers on {name} ({address})", name=interface.name, address=address)
+            if address not in self._eyes and (opened := self._open(interface)) is not None:
+                self._eyes[address] = opened
+                _log.info("Looking for printers on {name} ({address})", name=interface.name, address=address)
+
+    def _open(self, interface: Interface | None) -> _Eye | None:
+        eye = _Eye(self, interface)
+        address = interface.address if interface is not None else ""
+        try:
+            port = self._reactor.listenUDP(0, eye, address, 65536)
+        except CannotListenError as error:
+            _log.warn("Cannot look for printers on {address}: {error}", address=address or "any", error=error)
+            return None
+        if interface is not None:
+            IUDPTransport(port).setBroadcastAllowed(True)
+        return eye
 
     def _each_target(self) -> Iterator[tuple[str, int]]:
         for target in self._targets:
@@ -227,14 +254,16 @@ class Discovery(Service):
         """A printer has answered a probe from ``peer``."""
         address = peer[0]
         self._ports[address] = peer[1]
-        self._witness(announcement, address)
+        before = self._fleet.find(announcement.mainboard_id)
+        self._witness(before, announcement, address)
         printer = self._fleet.announced(announcement, address)
         if printer.id in self._links:
             self._invitations.pop(printer.id, None)
             return
         elsewhere = self._owned_elsewhere(announcement)
         reachability = Reachability.ELSEWHERE if elsewhere else Reachability.STALE
-        if printer.reachability is Reachability.ELSEWHERE and not elsewhere:
+        recovered = printer.reachability is Reachability.ELSEWHERE and not elsewhere
+        if recovered or (before is not None and before.generation is not printer.generation):
             self._fleet.explain(printer.id, None)
         printer = self._fleet.change(printer.id, status=announcement.status, reachability=reachability)
         if elsewhere:
@@ -247,8 +276,7 @@ class Discovery(Service):
             version = announcement.protocol or "another protocol"
             self._fleet.explain(printer.id, f"It speaks {version}, which this version of sdcpd lists but cannot use.")
 
-    def _witness(self, announcement: Announcement, address: str) -> None:
-        known = self._fleet.find(announcement.mainboard_id)
+    def _witness(self, known: Printer | None, announcement: Announcement, address: str) -> None:
         told = announcement.mainboard_ip
         news = known is None or known.announcement.mainboard_ip != told or known.address != address
         if news and told and told != address:
@@ -285,6 +313,8 @@ class Discovery(Service):
         if now < asked.due:
             return
         port = self._broker_port()
+        if not port:
+            return  # the broker is just being replaced
         if asked.sent >= INVITATIONS:
             ours = eye.interface.address if eye.interface is not None else local_address_towards(*peer)
             self._fleet.explain(
