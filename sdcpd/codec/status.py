@@ -10,11 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from enum import Enum, IntEnum
+from itertools import islice
 
 from msgspec import Struct
 
 __all__ = [
     "RUNNING",
+    "UNTOLD",
     "Generation",
     "Outcome",
     "Phase",
@@ -22,12 +24,19 @@ __all__ = [
     "Status",
     "TransferInfo",
     "TransferState",
+    "bounded",
     "outcome_of",
     "phase_of",
     "status_from",
 ]
 
+UNTOLD = -1
+"""Stands for a state number that the board left out or wrote unreadably: nobody may take that for idle."""
+
 _LARGEST = 2**63 - 1
+_LONGEST = 256
+_MOST = 64
+_DEEPEST = 4
 
 
 class Generation(Enum):
@@ -106,12 +115,12 @@ class Status(Struct, frozen=True):
     """One status message, whole."""
 
     current: tuple[int, ...] = (0,)
-    """``CurrentStatus``: one number on V1, any number of them on V3."""
+    """``CurrentStatus``: one number on V1, any number of them on V3; ``UNTOLD`` where there was none."""
     previous: int = 0
     print: PrintInfo = PrintInfo()
     transfer: TransferInfo = TransferInfo()
     extra: Mapping[str, object] = {}
-    """Keys that this version of the daemon does not know, and values that it could not read, as they came."""
+    """Keys that this version of the daemon does not know, and values that it could not read, ``bounded``."""
 
 
 _V1_PRINTING: Mapping[int, Phase] = {
@@ -171,6 +180,18 @@ def outcome_of(status: Status, generation: Generation) -> Outcome:
     return _OUTCOMES[generation].get(status.print.status, Outcome.NONE)
 
 
+def bounded(value: object, depth: int = _DEEPEST) -> object:
+    """The same JSON value without what could hurt its keeper: endless texts and lists, nesting without a bottom."""
+    if isinstance(value, str):
+        return value[:_LONGEST]
+    if isinstance(value, dict):
+        kept = islice(value.items(), _MOST) if depth else ()
+        return {str(key)[:_LONGEST]: bounded(item, depth - 1) for key, item in kept}
+    if isinstance(value, list):
+        return [bounded(item, depth - 1) for item in value[:_MOST]] if depth else []
+    return value
+
+
 def _number(value: object) -> int | None:
     if isinstance(value, float) and math.isfinite(value):
         value = int(value)
@@ -192,42 +213,46 @@ class _Reader:
         self._prefix = prefix
         self._extra = extra
 
-    def number(self, key: str) -> int:
-        value = self._left.pop(key, 0)
+    def number(self, key: str, otherwise: int = 0) -> int:
+        value = self._left.pop(key, None)
         number = _number(value)
         if number is None:
-            if value is not None:
-                self._extra[self._prefix + key] = value
-            return 0
+            self._keep(key, value)
+            return otherwise
         return number
 
     def numbers(self, key: str) -> tuple[int, ...]:
         value = self._left.get(key)
         if not isinstance(value, list):
-            return (self.number(key),)
+            return (self.number(key, UNTOLD),)
         del self._left[key]
-        numbers = [_number(item) for item in value]
+        numbers = [_number(item) for item in value[:_MOST]]
         if None in numbers:
-            self._extra[self._prefix + key] = value
+            self._keep(key, value)
+            numbers = [n for n in numbers if n is not None] or [UNTOLD]
         return tuple(n for n in numbers if n is not None) or (0,)
 
     def text(self, key: str) -> str:
-        value = self._left.pop(key, "")
+        value = self._left.pop(key, None)
         if isinstance(value, str):
-            return value
-        if value is not None:
-            self._extra[self._prefix + key] = value
+            return value[:_LONGEST]
+        self._keep(key, value)
         return ""
 
     def part(self, key: str) -> _Reader:
         value = self._left.pop(key, None)
-        if value is not None and not isinstance(value, dict):
-            self._extra[self._prefix + key] = value
-        return _Reader(value if isinstance(value, dict) else {}, f"{self._prefix}{key}.", self._extra)
+        if isinstance(value, dict):
+            return _Reader(value, f"{self._prefix}{key}.", self._extra)
+        self._keep(key, value)
+        return _Reader({}, f"{self._prefix}{key}.", self._extra)
 
     def rest(self) -> None:
         for key, value in self._left.items():
-            self._extra[self._prefix + key] = value
+            self._keep(key, value)
+
+    def _keep(self, key: str, value: object) -> None:
+        if value is not None and len(self._extra) < _MOST:
+            self._extra[(self._prefix + key)[:_LONGEST]] = bounded(value)
 
 
 def status_from(found: Mapping[str, object]) -> Status:
@@ -238,7 +263,7 @@ def status_from(found: Mapping[str, object]) -> Status:
     previous = reader.number("PreviousStatus")
     info = reader.part("PrintInfo")
     printing = PrintInfo(
-        info.number("Status"),
+        info.number("Status", UNTOLD),
         info.number("CurrentLayer"),
         info.number("TotalLayer"),
         info.number("CurrentTicks"),
