@@ -14,7 +14,7 @@ from enum import IntEnum
 import msgspec
 from msgspec import Struct
 
-from sdcpd.codec.status import Generation, Status, status_from
+from sdcpd.codec.status import Generation, Status, bounded, status_from
 from sdcpd.errors import MalformedMessage
 
 __all__ = [
@@ -177,12 +177,20 @@ def _text(found: Mapping[str, object], key: str) -> str:
 
 
 def _integer(value: object) -> int | None:
+    """A whole number, also as a text; half a number or a truth value must not become an Ack of 0."""
     if isinstance(value, str):
         try:
             value = int(value)
         except ValueError:
             return None
-    return int(value) if isinstance(value, int | float) and abs(value) < 2**63 else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 2**63:
+        return None
+    return int(value) if value == int(value) else None
+
+
+def _kept(found: Mapping[str, object]) -> dict[str, object]:
+    kept = bounded(found)
+    return kept if isinstance(kept, dict) else {}
 
 
 def parse_announcement(datagram: bytes) -> Announcement:
@@ -199,7 +207,8 @@ def parse_announcement(datagram: bytes) -> Announcement:
     attributes = data if nested is None else nested
     mainboard_id = attributes.get("MainboardID")
     if not isinstance(mainboard_id, str) or not _MAINBOARD_ID.fullmatch(mainboard_id):
-        raise MalformedMessage(f"expected a MainboardID, found {str(mainboard_id)[:80]!r}")
+        shown = repr(mainboard_id[:80]) if isinstance(mainboard_id, str) else type(mainboard_id).__name__
+        raise MalformedMessage(f"expected a MainboardID, found {shown}")
     protocol = _text(attributes, "ProtocolVersion")
     match = _RESOLUTION.fullmatch(_text(attributes, "Resolution"))
     capabilities = attributes.get("Capabilities")
@@ -217,7 +226,7 @@ def parse_announcement(datagram: bytes) -> Announcement:
         sdcp_status=_integer(attributes.get("SDCPStatus")) or 0,
         local_sdcp_address=_text(attributes, "LocalSDCPAddress"),
         sdcp_address=_text(attributes, "SDCPAddress"),
-        capabilities=tuple(str(c)[:_TEXT_LIMIT] for c in capabilities[:32])
+        capabilities=tuple(c[:_TEXT_LIMIT] for c in capabilities[:32] if isinstance(c, str))
         if isinstance(capabilities, list)
         else (),
         generation=_generation(protocol, nested is not None),
@@ -249,7 +258,7 @@ def decode_message(kind: str, payload: bytes) -> Message:
             request_id=_text(data, "RequestID"),
             command=_integer(data.get("Cmd")),
             ack=_integer(inner.get("Ack")),
-            data=inner,
+            data=_kept(inner),
             wire_id=wire_id,
         )
     if kind == "status":
@@ -259,10 +268,14 @@ def decode_message(kind: str, payload: bytes) -> Message:
             return StatusReport(status_from(body), _integer(stamp), wire_id)
     if kind == "attributes":
         # S3U <= 1.5.0 sends the status under the key Attributes, 1.5.4 under Status, others nothing.
-        body = _part(data, "Attributes") or _part(data, "Status") or {}
-        body = _part(body, "Status") or body
-        return AttributesReport(status_from(body) if "CurrentStatus" in body else None, wire_id)
-    return Notice(kind, data or found, wire_id)
+        for place in (data, found):
+            for key in ("Attributes", "Status"):
+                body = _part(place, key) or {}
+                body = _part(body, "Status") or body
+                if "CurrentStatus" in body:
+                    return AttributesReport(status_from(body), wire_id)
+        return AttributesReport(None, wire_id)
+    return Notice(kind, _kept(data or found), wire_id)
 
 
 def encode_request(
@@ -278,19 +291,15 @@ def encode_request(
 
     ``timestamp`` is milliseconds since the epoch; ``request_id`` 32 lower-case hex digits.
     """
-    return msgspec.json.encode(
-        {
-            "Data": {
-                "Cmd": int(Command(command)),
-                "Data": dict(data) if data is not None else None,
-                "From": 0,
-                "MainboardID": mainboard_id,
-                "RequestID": request_id,
-                "TimeStamp": timestamp,
-            },
-            "Id": wire_id,
-        }
-    )
+    request = {
+        "Cmd": int(Command(command)),
+        "Data": data or None,
+        "From": 0,
+        "MainboardID": mainboard_id,
+        "RequestID": request_id,
+        "TimeStamp": timestamp,
+    }
+    return msgspec.json.encode({"Data": request, "Id": wire_id}, order="sorted")
 
 
 def ack_text(command: Command, ack: int | None) -> str:
