@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from contextlib import suppress
 
 import msgspec
 from hypothesis import example, given, settings
@@ -419,7 +419,7 @@ class MessageTests(SynchronousTestCase):
         payload = encoded(found)
         for kind in KINDS:
             msgspec.json.encode(decode_message(kind, payload))
-        with suppress(MalformedMessage):
+        with contextlib.suppress(MalformedMessage):
             msgspec.json.encode(parse_announcement(payload))
 
     @settings(derandomize=True, deadline=None, max_examples=200)
@@ -429,7 +429,7 @@ class MessageTests(SynchronousTestCase):
         good = encoded(NESTED)
         for payload in (garbage, good[:place] + garbage + good[place + len(garbage) :]):
             for kind in (None, *KINDS):
-                with suppress(MalformedMessage):
+                with contextlib.suppress(MalformedMessage):
                     found = parse_announcement(payload) if kind is None else decode_message(kind, payload)
                     msgspec.json.encode(found)
 
