@@ -34,7 +34,7 @@ class Journal:
         try:
             for job in msgspec.json.decode(self._path.read_bytes(), type=list[Job]):
                 self._jobs[job.id] = job
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             aside = self._path.with_name(f"jobs.json.damaged-{os.getpid()}")
             self._path.rename(aside)
             _log.error(
@@ -48,14 +48,27 @@ class Journal:
         return list(self._jobs.values())
 
     def record(self, job: Job) -> None:
-        """Remember the job as it is now; it is on the disk when this returns. Raises ``OSError`` if it cannot."""
+        """Remember the job as it is now; it is on the disk when this returns.
+
+        Raises ``OSError`` if that fails; the next record that succeeds then brings this one along.
+        """
         jobs = {**self._jobs, job.id: job}
         for old in [j for j in jobs.values() if j.ended is not None][: max(0, len(jobs) - KEPT)]:
             del jobs[old.id]
+        self._jobs = jobs
         temporary = self._path.with_suffix(".tmp")
         with temporary.open("wb") as file:
             file.write(msgspec.json.encode(list(jobs.values())))
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self._path)
-        self._jobs = jobs
+        _sync(self._path.parent)
+
+
+def _sync(directory: Path) -> None:
+    """Make a rename inside the directory outlast a power cut."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
