@@ -19,7 +19,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from sdcpd.codec.sdcp import Command
-from sdcpd.codec.status import Generation, Phase, Status, TransferState
+from sdcpd.codec.status import Generation, Phase, Status, TransferInfo, TransferState
 from sdcpd.errors import CommandRefused, CommandTimeout, LinkLost, PrinterError
 from sdcpd.fleet import Fleet
 from sdcpd.links import Links
@@ -146,9 +146,7 @@ class Flow:
     def _has_file(self) -> bool:
         """Whether the printer's last transfer was exactly this file: its own word, so it survives our restarts."""
         status = self._fleet.get(self.job.printer).status
-        if status is None:
-            return False
-        told = status.transfer
+        told = status.transfer if status is not None else TransferInfo()
         return (told.status, told.filename, told.total_size) == (
             TransferState.DONE,
             self.job.wire_name,
@@ -262,12 +260,13 @@ class Flow:
     def status(self, status: Status) -> None:
         """A status of the printer."""
         self._fed = self._clock.seconds()
+        judge = self._print  # a print that this very status lets begin must not be judged by it
         if self._transfer is not None:
             self._settle(self._transfer.status(status, self._clock.seconds()))
             if self._transfer is not None:
                 self._progress(self._transfer.sent)
-        if self._print is not None and self.job.state in MOVING:
-            self._judged(self._print.status(status))
+        if judge is not None and self.job.state in MOVING:
+            self._judged(judge.status(status))
 
     def time(self) -> None:
         """About a second has passed."""

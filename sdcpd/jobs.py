@@ -71,6 +71,7 @@ class Jobs:
         self._wall = wall
         self._flows: dict[str, Flow] = {}
         self._waiting: dict[str, Job] = {}
+        self._held: set[str] = set()
         self._unsubscribe = fleet.subscribe(self._changed)
         self._restore()
 
@@ -80,15 +81,19 @@ class Jobs:
                 continue
             if job.state in MOVING:
                 self._waiting[job.printer] = job
-                self._hold(job)
+                try:
+                    self._hold(job)
+                except StoreError as error:
+                    _log.warn("The file of job {job} is gone: {error}", job=job.id, error=error)
             else:
                 message = "The daemon was restarted before the print was started; nothing was started. Send it again."
                 interrupted = replace(
                     job, state=JobState.INTERRUPTED, reason="restarted", message=message, ended=self._wall()
                 )
-                self._journal.record(interrupted)
-        for printer in self._fleet:
-            self._changed(None, printer)
+                try:
+                    self._journal.record(interrupted)
+                except OSError as error:
+                    _log.error("Job {job} could not be noted on the disk: {error}", job=job.id, error=error)
 
     def all(self) -> list[Job]:
         """Every remembered job as it is now, oldest first."""
@@ -105,8 +110,8 @@ class Jobs:
     def print(self, mainboard_id: str, file: StoredFile, plate_clear: bool | None) -> Job:
         """Deliver ``file`` to the printer if it does not have it, and start it.
 
-        Returns the job at once; its state tells the rest. Raises ``NotNow`` or ``PrinterOffline`` before
-        anything is sent.
+        Returns the job at once; its state tells the rest. Raises ``NotNow``, ``PrinterOffline`` or
+        ``FileMissing`` before anything is sent.
         """
         printer = self._fleet.get(mainboard_id)
         self._must_be_v1(printer)
@@ -123,8 +128,8 @@ class Jobs:
             created=self._wall(),
             plate_clear=plate_clear,
         )
-        flow = self._flow(job, file)
         self._hold(job)
+        flow = self._flow(job, file)
         flow.begin()
         return flow.job
 
@@ -219,18 +224,15 @@ class Jobs:
         return flow
 
     def _hold(self, job: Job) -> None:
-        try:
-            self._store.hold(job.md5)
-        except StoreError as error:
-            _log.warn("The file of job {job} is gone: {error}", job=job.id, error=error)
+        self._store.hold(job.md5)
+        self._held.add(job.id)
 
     def _ended(self, flow: Flow) -> None:
         if self._flows.get(flow.job.printer) is flow:
             del self._flows[flow.job.printer]
-        try:
+        if flow.job.id in self._held:
+            self._held.remove(flow.job.id)
             self._store.release(flow.job.md5)
-        except StoreError as error:
-            _log.warn("The file of job {job} could not be released: {error}", job=flow.job.id, error=error)
 
     def stop_all(self) -> None:
         """Let go of every job without a verdict: the daemon stops, and the journal keeps them."""

@@ -9,23 +9,29 @@ from __future__ import annotations
 # ruff: noqa: N802, N803  # a fake socket has the names that Twisted gives to sockets
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, execute, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IUDPTransport
 from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from sdcpd.codec.sdcp import Announcement, Command, parse_announcement
 from sdcpd.discovery import Reactor
-from sdcpd.fleet import Fleet
+from sdcpd.errors import FileInUse
+from sdcpd.files import FileStore, Limits, StoredFile, wire_name
+from sdcpd.fleet import Fleet, Reachability
+from sdcpd.jobs import Jobs
 from sdcpd.links import Links, Session
 from sdcpd.logs import set_level
+from sdcpd.offers import Offer, Offers
 from sdcpd.progress import Job
 
 ID = "0001D2AB12CD34EF"
@@ -33,6 +39,8 @@ OTHER_ID = "0001D2AB12CD0002"
 WIRE_ID = "f25273b12b094c5a8b9513a30ca60049"
 HOME = "192.0.2.31"
 WALL = 1_700_000_000.0
+GOO = b"V3.0" + bytes.fromhex("07000000444C5000") + b"layers" * 100 + bytes.fromhex("00000007000000444C5000")
+T = TypeVar("T")
 
 JsonObject = dict[str, Any]
 
@@ -308,3 +316,133 @@ def pump(clock: Clock, seconds: float, *each_second: Callable[[], None]) -> None
         clock.advance(1)
         for function in each_second:
             function()
+
+
+def at_once(function: Callable[..., T], *args: object) -> Deferred[T]:
+    """An ``Offload`` without a pool."""
+    return execute(function, *args)
+
+
+class Workshop:
+    """The daemon's core around one printer that is connected and idle; all of it is real but the edges."""
+
+    def __init__(
+        self, directory: Path, journalled: list[Job] | None = None, *, file: bool = True, full: bool = False
+    ) -> None:
+        self.directory = directory
+        self.diary: list[str] = []
+        self.clock = Clock()
+        self.fleet = Fleet(self.clock, wall, [])
+        self.links = Links(self.fleet, self.clock, wall)
+        self.store = FileStore(directory, Limits(quota=0, max_size=2**31 - 1, reserve=0), at_once, wall)
+        self.offers = Offers(self._port)
+        self.broken = False
+        self.journal = FakeJournal(journalled, self.diary)
+        self.journal.full = full
+        if file:
+            self.upload()
+        self.jobs = Jobs(
+            fleet=self.fleet,
+            links=self.links,
+            store=self.store,
+            offers=self.offers,
+            journal=self.journal,
+            clock=self.clock,
+            wall=wall,
+        )
+        self.link = FakeLink(self.links, ID, self.diary)
+
+    def _port(self) -> int:
+        if self.broken:
+            raise RuntimeError("a bug of ours")
+        return 8081
+
+    def upload(self) -> None:
+        """Somebody uploads the file."""
+        upload = self.store.begin("benchy.goo", None)
+        upload.write(GOO)
+        upload.finish()
+
+    def announce(self, status: JsonObject | None = None) -> None:
+        """The printer answers a probe."""
+        found = parse_announcement(discovery_reply(ID, status))
+        self.fleet.announced(found, HOME)
+        self.fleet.change(ID, status=found.status, reachability=Reachability.STALE)
+
+    def connect(self, status: JsonObject | None = None) -> None:
+        """The printer is found, connects and reports."""
+        self.announce(status)
+        self.reconnect(status)
+
+    def reconnect(self, status: JsonObject | None = None) -> None:
+        """The printer connects again."""
+        self.link.open()
+        self.link.says(status or status_json())
+        self.diary.clear()
+
+    @property
+    def file(self) -> StoredFile:
+        return self.store.get("benchy.goo")
+
+    @property
+    def name(self) -> str:
+        """What the printer calls the file."""
+        return wire_name(self.file)
+
+    @property
+    def job(self) -> Job:
+        """The printer's job, under way or over."""
+        job = self.fleet.get(ID).job
+        assert job is not None
+        return job
+
+    @property
+    def happenings(self) -> list[str]:
+        return [type for type in events(self.fleet) if type != "online"]
+
+    def print(self) -> Job:
+        return self.jobs.print(ID, self.file, None)
+
+    def pump(self, seconds: float) -> None:
+        """Let time pass as the daemon does; a connected printer is not silent."""
+        pump(self.clock, seconds, self.jobs.sweep)
+
+    def offer(self) -> Offer:
+        """The only offer; found by the URL that the printer was told."""
+        url = self.link.requests(Command.FETCH)[-1]["URL"]
+        offer = self.offers.find(url.rpartition("/")[2])
+        assert offer is not None
+        return offer
+
+    def fetch(self) -> None:
+        """The printer downloads the file."""
+        size = self.file.size
+        watcher = self.offer().watcher
+        watcher.requested()
+        self.link.says(status_json(2, transfer=(0, size // 2, size, self.name)))
+        watcher.served(size)
+
+    def told_done(self) -> JsonObject:
+        """The status after a download that went well."""
+        size = self.file.size
+        return status_json(transfer=(2, size, size, self.name))
+
+    def deliver(self) -> None:
+        """The printer downloads the file and says that it has it."""
+        self.fetch()
+        self.link.says(self.told_done())
+
+    def at_work(self, state: int = 3, *, current: int = 1, layer: int = 1) -> JsonObject:
+        """A status of a print of the file."""
+        size = self.file.size
+        done = (2, size, size, self.name)
+        return status_json(current, state, filename=self.name, layer=layer, layers=9, ticks=layer, transfer=done)
+
+    def held(self) -> bool:
+        """Whether the store keeps the file for a job: then it cannot be deleted."""
+        outcome: list[object] = []
+        self.store.delete("benchy.goo").addBoth(outcome.append)
+        refused = bool(outcome) and isinstance(outcome[0], Failure) and outcome[0].check(FileInUse) is not None
+        if not refused:
+            self.upload()
+        return refused
