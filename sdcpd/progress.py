@@ -16,6 +16,7 @@ from sdcpd.codec.status import (
     Generation,
     Outcome,
     Phase,
+    PrintInfo,
     Status,
     TransferState,
     outcome_of,
@@ -34,6 +35,13 @@ START_WAIT = 30.0
 """Seconds within which a started print must show itself."""
 GIVE_UP = 600.0
 """Seconds after which a start that nothing was heard of is left to a person."""
+LIVE = 15.0
+"""Seconds of silence up to which a printer's last word still holds."""
+IDLE_WAIT = 30.0
+"""Seconds that a printer may be idle without saying how its print ended."""
+
+_AT_WORK = frozenset({1, 2, 3, 4})
+"""Print numbers that only a print at work shows, in both generations; no ended print leaves them behind."""
 
 
 class JobState(Enum):
@@ -124,9 +132,10 @@ class Transfer:
         """Bytes the printer has taken, by its own count or ours, whichever is further."""
 
     def requested(self, now: float) -> None:
-        """The printer asked our HTTP server for the file."""
+        """The printer asked our HTTP server for the file; only bytes count after the first time."""
+        if not self._requested:
+            self._since = now
         self._requested = True
-        self._since = now
 
     def served(self, offset: int, now: float) -> None:
         """Our HTTP server has handed out the bytes up to ``offset``."""
@@ -139,6 +148,8 @@ class Transfer:
     def status(self, status: Status, now: float) -> Verdict | None:
         """Judge by a new status; None means that it goes on."""
         told = status.transfer
+        if 2 not in status.current and self._stale is None and not self._requested:
+            self._stale = told  # nothing was known before the command: then this is what was there
         if told.filename != self._name:
             return None
         if 2 in status.current:
@@ -149,24 +160,27 @@ class Transfer:
             self._taken = taken
             self.sent = max(self.sent, min(told.download_offset, self._size))
             return None
-        fresh = self._running or (told != self._stale and self._requested) or self._whole
-        if not fresh:
-            return None
-        if told.status == TransferState.DONE and (self._running or self._whole):
-            if told.total_size != self._size:
-                return Verdict(
-                    JobState.FAILED,
-                    "size_mismatch",
-                    f"The printer stored {told.total_size} bytes instead of {self._size}; send it again.",
-                )
-            self.sent = self._size
-            return Verdict(JobState.DELIVERED)
-        if told.status == TransferState.ERROR and told != self._stale:
+        fresh = self._running or self._stale not in (None, told)
+        if told.status == TransferState.DONE:
+            return self._done(told.total_size, fresh)
+        if told.status == TransferState.ERROR and fresh:
             return Verdict(
                 JobState.FAILED,
                 "printer_rejected_file",
                 f"The printer gave up at byte {told.download_offset} of {self._size}; "
                 "its storage may be full or the network broken.",
+            )
+        return None
+
+    def _done(self, total: int, fresh: bool) -> Verdict | None:
+        if total == self._size and (self._running or self._whole):
+            self.sent = self._size
+            return Verdict(JobState.DELIVERED)
+        if total != self._size and fresh:
+            return Verdict(
+                JobState.FAILED,
+                "size_mismatch",
+                f"The printer stored {total} bytes instead of {self._size}; send it again.",
             )
         return None
 
@@ -180,7 +194,7 @@ class Transfer:
                     "delivery_unverified",
                     "All bytes were sent, but the printer never confirmed the file; look at its screen.",
                 )
-        elif not self._requested and not self._running:
+        elif not self._requested:
             if waited > REQUEST_WAIT:
                 return Verdict(
                     JobState.FAILED,
@@ -215,27 +229,29 @@ class Print:
     ) -> None:
         self._name = wire_name
         self._generation = generation
-        self._baseline = baseline
+        self._before = baseline.print if baseline is not None else None
         self._since = now
-        self._heard = False
+        self._last: Phase | None = None
+        self._traces = False
+        self._idle_since: float | None = None
         self.running = running
         """Whether a running number was seen for this print: only then its end can be believed."""
 
     def status(self, status: Status) -> Verdict | None:
         """Judge by a new status; None means nothing new."""
         phase = phase_of(status, self._generation, starting=not self.running)
-        self._heard = True
-        ours = status.print.filename in ("", self._name)
+        self._last = phase
+        told = status.print
         if not self.running:
-            return self._starting(status, phase, ours)
-        if not ours:
-            return Verdict(JobState.LOST, "replaced", f"The printer now shows another file: {status.print.filename}")
+            return self._starting(told, phase)
+        if told.filename not in ("", self._name):
+            return Verdict(JobState.LOST, "replaced", f"The printer now shows another file: {told.filename}")
         outcome = outcome_of(status, self._generation)
         if outcome is Outcome.COMPLETE:
             return Verdict(JobState.FINISHED)
         if outcome is Outcome.STOPPED:
             return Verdict(JobState.STOPPED, "stopped", "The print was stopped before its end.")
-        if phase is Phase.IDLE and status.print.status == 0:
+        if phase is Phase.IDLE and told.status == 0:
             return Verdict(
                 JobState.LOST,
                 "printer_restarted",
@@ -243,56 +259,74 @@ class Print:
             )
         if phase is Phase.PAUSED:
             return Verdict(JobState.PAUSED)
-        return Verdict(JobState.PRINTING) if phase in RUNNING else None
+        # Only what a print at work shows ends a pause: neither a number nobody knows, nor pausing, nor stopping.
+        return Verdict(JobState.PRINTING) if phase in RUNNING and told.status in _AT_WORK else None
 
-    def _starting(self, status: Status, phase: Phase, ours: bool) -> Verdict | None:
-        if phase in (Phase.PREPARING, Phase.PRINTING, Phase.PAUSING, Phase.PAUSED) and self._fresh(status):
+    def _starting(self, told: PrintInfo, phase: Phase) -> Verdict | None:
+        before = self._before
+        differs = told != before
+        ours = told.filename in ("", self._name)
+        self._traces = differs and ours
+        if phase in (Phase.PREPARING, Phase.PRINTING, Phase.PAUSING, Phase.PAUSED) and differs:
             if not ours:
+                if before is not None and told.filename == before.filename:
+                    return None  # the last job's name still stands; if it is printed again, the time tells
                 return Verdict(
-                    JobState.FAILED,
-                    "another_print",
-                    f"The printer is printing another file: {status.print.filename}",
+                    JobState.FAILED, "another_print", f"The printer is printing another file: {told.filename}"
                 )
-            self.running = True
-            return Verdict(JobState.PAUSED if phase is Phase.PAUSED else JobState.PRINTING)
-        if phase is Phase.IDLE and ours and status.print.error_number and self._differs(status):
+            if told.status in _AT_WORK or self._new(told):
+                self.running = True
+                return Verdict(JobState.PAUSED if phase is Phase.PAUSED else JobState.PRINTING)
+        known_errors = (0, before.error_number if before is not None else told.error_number)
+        if phase is Phase.IDLE and ours and told.error_number not in known_errors:
             return Verdict(
                 JobState.FAILED,
                 "printer_error",
-                f"The printer reports error {status.print.error_number}; look at its screen.",
+                f"The printer reports error {told.error_number}; look at its screen.",
             )
         return None
 
-    def _differs(self, status: Status) -> bool:
-        return self._baseline is None or status.print != self._baseline.print
-
-    def _fresh(self, status: Status) -> bool:
-        """Whether these numbers cannot be what the last print left behind."""
-        if not self._differs(status):
+    def _new(self, told: PrintInfo) -> bool:
+        """Whether a number that an ended print may leave behind belongs to this one all the same."""
+        before = self._before
+        if told.filename != self._name:
             return False
-        before = self._baseline.print if self._baseline is not None else None
-        if status.print.status in (1, 2, 3, 4):
-            return True
-        if before is None or before.filename != status.print.filename:
-            return True
-        return status.print.current_ticks < before.current_ticks
+        return before is None or before.filename != self._name or told.current_ticks < before.current_ticks
 
-    def time(self, now: float) -> Verdict | None:
-        """Judge a start by the time that passed without the print showing itself."""
+    def time(self, now: float, silence: float | None = None) -> Verdict | None:
+        """Judge by the time: a start whose print does not show itself, a print whose end nobody told.
+
+        ``silence`` is how long the printer has not been heard of in any way, for callers that are fed with changes
+        only; without it, a printer counts as heard if it ever was since the start.
+        """
         if self.running:
-            return None
+            return self._idle(now)
         waited = now - self._since
-        if waited > START_WAIT and self._heard:
+        heard = self._last is not None if silence is None else silence < min(LIVE, waited)
+        if waited > START_WAIT and heard and not self._traces:
             return Verdict(
                 JobState.FAILED,
                 "start_unconfirmed",
                 f"The start was sent, but no print showed itself within {START_WAIT:.0f} s; "
                 "look at the printer's screen before you start again.",
             )
-        if waited > GIVE_UP:
+        over = heard and self._traces and self._last in (Phase.IDLE, Phase.ATTENTION)
+        if waited > GIVE_UP or (waited > START_WAIT and over):
             return Verdict(
                 JobState.UNVERIFIED,
                 "start_unconfirmed",
-                "The start was sent, and nothing was heard of the printer since; look whether it prints.",
+                "The start was sent, and the print was never seen at work; look whether it prints or has printed.",
             )
         return None
+
+    def _idle(self, now: float) -> Verdict | None:
+        if self._last is not Phase.IDLE:
+            self._idle_since = None
+            return None
+        if self._idle_since is None:
+            self._idle_since = now
+        if now - self._idle_since <= IDLE_WAIT:
+            return None
+        return Verdict(
+            JobState.LOST, "end_unknown", "The printer is idle and never said how the print ended; look at the plate."
+        )
