@@ -116,13 +116,16 @@ class Fleet:
     def __init__(self, clock: IReactorTime, wall: Callable[[], float], beforehand: Iterable[Beforehand]) -> None:
         self._clock = clock
         self._wall = wall
-        self._beforehand = {known.mainboard_id: known for known in beforehand}
+        self._beforehand: dict[str, Beforehand] = {}
+        self._places: dict[str, int] = {}
         self._printers: dict[str, Printer] = {}
         self._slugs: dict[str, str] = {}
         self._heard: dict[str, tuple[float, float]] = {}
         self._published: dict[str, float] = {}
         self._late: dict[str, IDelayedCall] = {}
         self._observers: list[Observer] = []
+        self._untold: deque[tuple[Printer | None, Printer]] = deque()
+        self._telling = False
         self._unpublished: dict[str, bool] = {}
         self._waiters = Waiters(clock)
         self.version = 0
@@ -131,8 +134,7 @@ class Fleet:
         """Whether the daemon is on its way out: nobody should wait any more."""
         self.events: deque[Event] = deque(maxlen=RING)
         """The last happenings, oldest first."""
-        for known in self._beforehand.values():
-            self._put(self._new(Announcement(known.mainboard_id)))
+        self.configure(beforehand)
 
     # -- reading ---------------------------------------------------------------------------------------------
 
@@ -143,9 +145,7 @@ class Fleet:
         return len(self._printers)
 
     def _order(self, printer: Printer) -> tuple[int, str, str]:
-        configured = list(self._beforehand)
-        place = configured.index(printer.id) if printer.id in self._beforehand else len(configured)
-        return (place, printer.name.casefold(), printer.id)
+        return (self._places.get(printer.id, len(self._places)), printer.name.casefold(), printer.id)
 
     def find(self, mainboard_id: str) -> Printer | None:
         """The printer of exactly this MainboardID, or None."""
@@ -167,7 +167,7 @@ class Fleet:
 
     def since(self, version: int) -> list[Printer]:
         """The printers whose last publication is newer than ``version``, in the fleet's order."""
-        return [printer for printer in self if printer.version > version]
+        return sorted((p for p in self._printers.values() if p.version > version), key=self._order)
 
     def heard(self, mainboard_id: str) -> float | None:
         """When the printer was last heard of, in seconds since the epoch; None if never."""
@@ -229,17 +229,24 @@ class Fleet:
 
     def configure(self, beforehand: Iterable[Beforehand]) -> None:
         """Take over another ``[printers]`` section: names and slugs follow, nothing known is lost."""
-        self._beforehand = {known.mainboard_id: known for known in beforehand}
-        self._slugs.clear()
+        before, self._beforehand = self._beforehand, {known.mainboard_id: known for known in beforehand}
+        self._places = {mainboard_id: place for place, mainboard_id in enumerate(self._beforehand)}
+        configured = {known.slug for known in self._beforehand.values()}
+        kept = {
+            printer.id: printer.slug
+            for printer in self._printers.values()
+            if printer.id not in before and printer.id not in self._beforehand and printer.slug not in configured
+        }
+        self._slugs = {slug: mainboard_id for mainboard_id, slug in kept.items()}
         for printer in list(self._printers.values()):
-            slug = self._slug(printer.announcement)
+            slug = kept.get(printer.id) or self._slug(printer.announcement)
             self._slugs[slug] = printer.id
             name = self._name(printer.announcement)
             if (slug, name) != (printer.slug, printer.name):
-                self._put(replace(printer, slug=slug, name=name))
-        for known in self._beforehand.values():
-            if known.mainboard_id not in self._printers:
-                self._put(self._new(Announcement(known.mainboard_id)))
+                self._put(replace(self._printers[printer.id], slug=slug, name=name))
+        for mainboard_id in self._beforehand:
+            if mainboard_id not in self._printers:
+                self._put(self._new(Announcement(mainboard_id)))
 
     def happened(self, mainboard_id: str, type: str, data: Mapping[str, object]) -> None:
         """Record something that must not be merged away, and tell the waiters at once."""
@@ -282,17 +289,27 @@ class Fleet:
             or (old.job and old.job.state) is not (new.job and new.job.state)
         )
         self._unpublished[new.id] = edge or self._unpublished.get(new.id, False)
-        for observer in list(self._observers):
-            try:
-                observer(old, new)
-            except Exception:
-                _log.failure("An observer of the fleet failed")
+        self._untold.append((old, new))
+        if not self._telling:
+            self._tell()
         self._schedule(new.id)
         return self._printers[new.id]
 
+    def _tell(self) -> None:
+        """Tell every observer of every change in the order of the changes, those that observers make included."""
+        self._telling = True
+        while self._untold:
+            old, new = self._untold.popleft()
+            for observer in list(self._observers):
+                try:
+                    observer(old, new)
+                except Exception:
+                    _log.failure("An observer of the fleet failed")
+        self._telling = False
+
     def _schedule(self, mainboard_id: str) -> None:
-        if mainboard_id not in self._unpublished:
-            return  # an observer's own change has published this one as well
+        if self.stopped or mainboard_id not in self._unpublished:
+            return  # or an observer's own change has published this one as well
         now = self._clock.seconds()
         due = self._published.get(mainboard_id, now - TICK) + TICK
         late = self._late.get(mainboard_id)
