@@ -6,6 +6,9 @@ place where it can still be said, and port 0 has become a number before anything
 
 from __future__ import annotations
 
+import os
+
+from OpenSSL.crypto import Error as TLSError
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
@@ -42,7 +45,7 @@ class Listener(Service):
         host = self._port.getHost()
         if isinstance(host, IPv4Address | IPv6Address):
             return f"{host.host}:{host.port}"
-        return str(getattr(host, "name", host))
+        return os.fsdecode(getattr(host, "name", b""))
 
     def privilegedStartService(self) -> None:
         """Bind the port; raises ``ConfigError`` that names the key if that fails."""
@@ -50,7 +53,7 @@ class Listener(Service):
             return
         try:
             endpoint = serverFromString(self._reactor, self.description)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, LookupError, OSError, TLSError) as error:
             raise ConfigError(f"{self.place}: cannot use the endpoint {self.description!r}: {error}") from error
         outcome: list[object] = []
         endpoint.listen(self._factory).addBoth(outcome.append)

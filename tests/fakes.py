@@ -18,10 +18,11 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IUDPTransport
 from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
+from zope.interface import directlyProvides, implementer
 
 from sdcpd.codec.sdcp import Announcement, Command, parse_announcement
 from sdcpd.discovery import Reactor
@@ -299,6 +300,54 @@ class FakeReactor(Clock):
     def at(self, interface: str) -> FakeUDPPort:
         """The open socket of this interface."""
         return next(port for port in self.ports if port.open and port.interface == interface)
+
+
+class FakePort:
+    """One listening socket of ``FakeStreams``."""
+
+    def __init__(self, reactor: FakeStreams, port: Any) -> None:
+        self._reactor = reactor
+        self._port = port
+        directlyProvides(self, IListeningPort)
+
+    def getHost(self) -> Any:
+        """Where it is bound."""
+        return self._port.getHost()
+
+    def startListening(self) -> None:
+        """Nothing is left to do."""
+
+    def stopListening(self) -> Deferred[None]:
+        """Close when the test says so, as a real port does in a later turn."""
+        closed: Deferred[None] = Deferred()
+        self._reactor.callLater(0, closed.callback, None)
+        return closed.addCallback(lambda _: self._reactor.closed(self))
+
+
+class FakeStreams(MemoryReactorClock):
+    """A reactor whose stream ports exist in memory; ``busy`` are ports that another program holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.busy: set[int] = set()
+        self.open: dict[int, tuple[str, Any]] = {}
+        self._ports: dict[FakePort, int] = {}
+
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+        """Bind a port, or a free one for 0."""
+        if port in self.busy or port in self.open:
+            raise CannotListenError(interface, port, OSError(98, "Address already in use"))
+        number = port or max([*self.open, 49_999]) + 1
+        found = FakePort(self, super().listenTCP(number, factory, backlog, interface))
+        self._ports[found] = number
+        self.open[number] = (interface, factory)
+        factory.doStart()
+        return found
+
+    def closed(self, port: FakePort) -> None:
+        """A port is free again."""
+        _, factory = self.open.pop(self._ports.pop(port))
+        factory.doStop()
 
 
 def wall() -> float:
