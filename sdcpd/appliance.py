@@ -154,6 +154,7 @@ class Appliance(MultiService):
                 )
                 for undo in reversed(changed[: place + 1]):
                     await self._put_back(undo, old)
+                self._tell_ports()
                 return False
         self.config = new
         self._reconfigured(new)
@@ -174,9 +175,10 @@ class Appliance(MultiService):
     def stopService(self) -> Deferred[None]:
         """Stop in order, within ``STOP_WITHIN`` seconds in all."""
         self._ended()
-        stopping = Deferred.fromCoroutine(self._stop())
-        stopping.addTimeout(STOP_WITHIN, self._clock)
-        return stopping.addErrback(self._overdue)
+        # The time limits the waiting, not the flow: cancelled, that would go on to the next service without a limit.
+        stopped: Deferred[None] = Deferred()
+        Deferred.fromCoroutine(self._stop()).chainDeferred(stopped)
+        return stopped.addTimeout(STOP_WITHIN, self._clock).addErrback(self._overdue)
 
     async def _stop(self) -> None:
         self.running = 0
