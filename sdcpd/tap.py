@@ -79,6 +79,10 @@ class _Hangup(Service):
         super().startService()
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._reload))
 
+    def stopService(self) -> None:
+        super().stopService()
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
 
 def _guarded(*functions: Any) -> None:
     """Call each; a failure of one stops neither the others nor the next time."""
@@ -107,6 +111,8 @@ def makeService(options: Options) -> IService:
         return _assemble(options, config, reactor)
     except ConfigError as error:
         raise SystemExit(f"sdcpd: {error.message}. {error.hint}".rstrip(". ") + ".") from error
+    except OSError as error:
+        raise SystemExit(f"sdcpd: [sdcpd] state_directory: cannot be used: {error}.") from error
 
 
 def _state_directory(config: Config) -> Path:
@@ -200,6 +206,6 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
 
 
 def _port(appliance: Appliance, name: str) -> int:
-    listener = appliance.getServiceNamed(name)
-    assert isinstance(listener, Listener)
-    return listener.port
+    """The port in use, or 0: a reload may be replacing the listener just now."""
+    listener = appliance.namedServices.get(name)
+    return listener.port if isinstance(listener, Listener) else 0

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import IService
+from twisted.internet import reactor as global_reactor  # noqa: TID251 (makeService takes no other)
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.plugin import getPlugins
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.web.client import Agent, readBody
+
+from sdcpd.logs import set_level
+from sdcpd.tap import Options, _guarded, makeService
+from tests.fakes import discovery_reply
+
+reactor: Any = global_reactor
+
+CONFIG = """
+[sdcpd]
+state_directory = {state}
+log_level = "error"
+[discovery]
+interfaces = []
+{discovery}
+[mqtt]
+listen = "tcp:0:interface=127.0.0.1"
+[downloads]
+listen = "tcp:0:interface=127.0.0.1"
+[web]
+listen = ["tcp:0:interface=127.0.0.1", "tcp:0:interface=127.0.0.1"]
+[files]
+keep = "30d"
+{rest}
+"""
+
+
+def options(*words: str) -> Options:
+    found = Options()
+    found.parseOptions(list(words))
+    return found
+
+
+class OptionsTests(SynchronousTestCase):
+    def test_default(self) -> None:
+        """Without a file every key has its default."""
+        if not Path("/etc/sdcpd/sdcpd.toml").exists():
+            self.assertEqual(options().load().mqtt.listen, "tcp:1883")
+
+    def test_file(self) -> None:
+        """The file that is named is read anew each time."""
+        path = Path(self.mktemp())
+        path.write_text('[mqtt]\nlisten = "tcp:1884"\n')
+        found = options("--config", str(path))
+        self.assertEqual(found.load().mqtt.listen, "tcp:1884")
+        path.write_text('[mqtt]\nlisten = "tcp:1885"\n')
+        self.assertEqual(found.load().mqtt.listen, "tcp:1885")
+
+    def test_unknown(self) -> None:
+        """An unknown option ends with one line that says where help is."""
+        error = self.assertRaises(SystemExit, options, "--colour")
+        self.assertIn("--help", str(error.code))
+        self.assertNotIn("\n", str(error.code))
+
+    def test_plugin(self) -> None:
+        """``twistd`` knows the daemon by its name."""
+        from twisted.application.service import IServiceMaker
+
+        (plugin,) = [found for found in getPlugins(IServiceMaker) if found.tapname == "sdcpd"]
+        self.assertIs(plugin.options, Options)
+        self.assertIs(plugin.makeService, makeService)
+
+
+class RefusalTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.addCleanup(set_level, "info")
+        self.addCleanup(vars(reactor).pop, "seconds", None)
+
+    def refused(self, text: str) -> str:
+        path = Path(self.mktemp())
+        path.write_text(text)
+        error = self.assertRaises(SystemExit, makeService, options("--config", str(path)))
+        words = str(error.code)
+        self.assertTrue(words.startswith("sdcpd: "), words)
+        self.assertNotIn("\n", words)
+        return words
+
+    def test_no_file(self) -> None:
+        """A file that does not exist is one line."""
+        error = self.assertRaises(SystemExit, makeService, options("--config", "/nowhere/sdcpd.toml"))
+        self.assertIn("/nowhere/sdcpd.toml", str(error.code))
+
+    def test_bad_key(self) -> None:
+        """An unknown key is one line that names it."""
+        self.assertIn("[mqtt] port", self.refused("[mqtt]\nport = 1883\n"))
+
+    def test_state_directory(self) -> None:
+        """A state directory that cannot be made, or cannot be used, is one line that names the key."""
+        file = Path(self.mktemp())
+        file.write_text("in the way")
+        for blocked in (file, file / "below"):
+            words = self.refused(f"[sdcpd]\nstate_directory = {json.dumps(str(blocked))}\n")
+            self.assertIn("[sdcpd] state_directory", words)
+        directory = Path(self.mktemp())
+        (directory / "jobs.json").mkdir(parents=True)
+        words = self.refused(f"[sdcpd]\nstate_directory = {json.dumps(str(directory))}\n")
+        self.assertIn("[sdcpd] state_directory", words)
+
+
+class GuardedTests(SynchronousTestCase):
+    def test_failure(self) -> None:
+        """A periodic task that fails is logged and keeps the next from nothing."""
+        done = []
+
+        def fail() -> None:
+            raise RuntimeError("a bug of ours")
+
+        for _ in range(2):
+            _guarded(fail, lambda: done.append(1))
+        self.assertEqual(len(done), 2)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 2)
+
+
+class DaemonTests(TestCase):
+    """The whole daemon in this process, on free ports of the loopback."""
+
+    timeout = 30
+
+    def setUp(self) -> None:
+        self.addCleanup(set_level, "info")
+        self.addCleanup(signal.signal, signal.SIGHUP, signal.getsignal(signal.SIGHUP))
+        self.addCleanup(vars(reactor).pop, "seconds", None)
+        self.state = Path(self.mktemp())
+        self.path = Path(self.mktemp())
+        self.write()
+        self.service: Any = makeService(options("--config", str(self.path)))
+        self.addCleanup(self.stop)
+        self.service.privilegedStartService()
+        self.service.startService()
+
+    def write(self, discovery: str = "", rest: str = "") -> None:
+        state = json.dumps(str(self.state.absolute()))
+        self.path.write_text(CONFIG.format(state=state, discovery=discovery, rest=rest))
+
+    def stop(self) -> Deferred[None] | None:
+        return self.service.stopService() if self.service.running else None
+
+    def ports(self) -> dict[str, list[dict[str, Any]]]:
+        found: dict[str, list[dict[str, Any]]] = json.loads((self.state / "ports.json").read_bytes())
+        return found
+
+    async def get(self, path: str, name: str = "web") -> Any:
+        port = self.ports()[name][0]["port"]
+        response: Any = await Agent(reactor).request(b"GET", f"http://127.0.0.1:{port}{path}".encode())
+        self.assertEqual(response.code, 200)
+        return json.loads(await readBody(response))
+
+    async def until(self, happened: Callable[[], bool]) -> None:
+        """Give the reactor turns until something has happened; the test's own time-out ends it otherwise."""
+        while not happened():
+            await deferLater(reactor, 0.01)
+
+    async def hang_up(self, new: Callable[[], bool]) -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+        await self.until(new)
+
+    async def test_whole(self) -> None:
+        """The daemon starts on free ports, tells them, answers, and stops leaving nothing open."""
+        self.assertTrue(IService.providedBy(self.service))
+        ports = self.ports()
+        self.assertEqual(list(ports), ["mqtt", "downloads", "web", "web 2", "discovery"])
+        for name in ("mqtt", "downloads", "web", "web 2"):
+            self.assertGreater(ports[name][0]["port"], 0)
+        self.assertEqual(await self.get("/v1/printers"), [])
+        await self.get("/v1/printers", "web 2")
+        self.assertEqual(self.state.stat().st_mode & 0o777, 0o700)
+        await self.service.stopService()
+        self.assertIs(signal.getsignal(signal.SIGHUP), signal.SIG_IGN)
+
+    async def test_reload(self) -> None:
+        """SIGHUP takes another configuration over; the ports whose section is the same stay."""
+        before = self.ports()
+        self.write("interval = 60", '[printers.left]\nmainboard_id = "0001D2AB12CD34EF"\naddress = "127.0.0.9"\n')
+        await self.hang_up(lambda: self.service.config.discovery.interval == 60)
+        (printer,) = await self.get("/v1/printers")
+        self.assertEqual(printer["id"], "left")
+        after = self.ports()
+        self.assertEqual([after[name] for name in ("mqtt", "web")], [before[name] for name in ("mqtt", "web")])
+
+    async def test_invited(self) -> None:
+        """A printer that answers is invited to the port that the broker really has."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as printer:
+            printer.bind(("127.0.0.1", 0))
+            printer.setblocking(False)
+            port = int(self.ports()["discovery"][0]["address"].rpartition(":")[2])
+            printer.sendto(discovery_reply(), ("127.0.0.1", port))
+            await self.until(lambda: bool(select.select([printer], [], [], 0)[0]))
+            self.assertEqual(printer.recv(100), b"M66666 %d" % self.ports()["mqtt"][0]["port"])
+
+    async def test_bad_reload(self) -> None:
+        """A bad configuration changes nothing; the next good one is taken."""
+        before = self.service.config
+        self.path.write_text("[nonsense]")
+        self.assertFalse(await self.service.reload())
+        self.assertIs(self.service.config, before)
+        self.assertEqual(await self.get("/v1/printers"), [])
+        self.write(rest='[status]\nmode = "off"\n')
+        self.assertTrue(await self.service.reload())
+        self.assertEqual(self.service.config.status.mode, "off")
