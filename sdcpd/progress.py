@@ -35,8 +35,8 @@ START_WAIT = 30.0
 """Seconds within which a started print must show itself."""
 GIVE_UP = 600.0
 """Seconds after which a start that nothing was heard of is left to a person."""
-LIVE = 15.0
-"""Seconds of silence up to which a printer's last word still holds."""
+LIVE = 20.0
+"""Seconds of silence up to which a printer's last word still holds; after 15 it is asked."""
 IDLE_WAIT = 30.0
 """Seconds that a printer may be idle without saying how its print ended."""
 
@@ -232,6 +232,8 @@ class Print:
         self._before = baseline.print if baseline is not None else None
         self._since = now
         self._last: Phase | None = None
+        self._news = False
+        self._heard: float | None = None
         self._traces = False
         self._idle_since: float | None = None
         self.running = running
@@ -241,6 +243,7 @@ class Print:
         """Judge by a new status; None means nothing new."""
         phase = phase_of(status, self._generation, starting=not self.running)
         self._last = phase
+        self._news = True
         told = status.print
         if not self.running:
             return self._starting(told, phase)
@@ -293,25 +296,25 @@ class Print:
             return False
         return before is None or before.filename != self._name or told.current_ticks < before.current_ticks
 
-    def time(self, now: float, silence: float | None = None) -> Verdict | None:
-        """Judge by the time: a start whose print does not show itself, a print whose end nobody told.
-
-        ``silence`` is how long the printer has not been heard of in any way, for callers that are fed with changes
-        only; without it, a printer counts as heard if it ever was since the start.
-        """
+    def time(self, now: float) -> Verdict | None:
+        """Judge by the time: a start whose print does not show itself, a print whose end nobody told."""
+        if self._news:
+            self._news, self._heard = False, now
         if self.running:
             return self._idle(now)
         waited = now - self._since
-        heard = self._last is not None if silence is None else silence < min(LIVE, waited)
-        if waited > START_WAIT and heard and not self._traces:
+        lately = self._heard is not None and now - self._heard < LIVE
+        if waited > START_WAIT and lately and not self._traces:
             return Verdict(
                 JobState.FAILED,
                 "start_unconfirmed",
                 f"The start was sent, but no print showed itself within {START_WAIT:.0f} s; "
                 "look at the printer's screen before you start again.",
             )
-        over = heard and self._traces and self._last in (Phase.IDLE, Phase.ATTENTION)
-        if waited > GIVE_UP or (waited > START_WAIT and over):
+        # With our file on its screen, a printer that is neither idle nor done may be about to begin.
+        done = lately and self._last in (Phase.IDLE, Phase.ATTENTION)
+        over = done if self._traces else self._heard is not None
+        if waited > (START_WAIT if over else GIVE_UP):
             return Verdict(
                 JobState.UNVERIFIED,
                 "start_unconfirmed",

@@ -489,7 +489,7 @@ PRINTS: list[PrintStory] = [
     (
         "it never starts, the last screen stays",
         DONE_BEFORE_SAME,
-        [END_SCREEN_SAME, After(START_WAIT), After(0.1)],
+        [END_SCREEN_SAME, After(START_WAIT), END_SCREEN_SAME, After(0.1)],
         [UNCONFIRMED],
     ),
     (
@@ -537,9 +537,19 @@ ADOPTED: list[PrintStory] = [
 STARTING_ADOPTED: list[PrintStory] = [
     ("it prints", None, [pi(1, 3, 5), pi(1, 16, 310)], [PRINTING, FINISHED]),
     ("it is paused", None, [pi(1, 8, 5)], [PAUSED]),
-    ("an end that may be an older one's", None, [pi(0, 16, 310), After(START_WAIT), After(0.1)], [UNSEEN]),
-    ("a completed screen that may be an older one's", None, [END_SCREEN_SAME, After(30), After(0.1)], [UNSEEN]),
-    ("another file's end", None, [DONE_BEFORE, After(START_WAIT), After(0.1)], [UNCONFIRMED]),
+    (
+        "an end that may be an older one's",
+        None,
+        [pi(0, 16, 310), After(START_WAIT), pi(0, 16, 310), After(0.1)],
+        [UNSEEN],
+    ),
+    (
+        "a completed screen that may be an older one's",
+        None,
+        [END_SCREEN_SAME, After(30), END_SCREEN_SAME, After(0.1)],
+        [UNSEEN],
+    ),
+    ("another file's end", None, [DONE_BEFORE, After(START_WAIT), DONE_BEFORE, After(0.1)], [UNCONFIRMED]),
     ("silent", None, [After(GIVE_UP), After(0.1)], [UNSEEN]),
 ]
 
@@ -598,27 +608,22 @@ class PrintTests(SynchronousTestCase):
             self.assertEqual([(v.state, v.reason) for v in moves], expected)
 
     def test_silence(self) -> None:
-        """A printer that repeats itself has not started; of one that fell silent nobody knows that."""
-
-        def judged(waited: float, silence: float) -> Verdict | None:
+        """A printer that repeats itself has not started; of one that fell silent meanwhile nobody knows that."""
+        for said, silence, expected in (
+            (DONE_BEFORE, 0.0, UNCONFIRMED),
+            (DONE_BEFORE, LIVE - 0.1, UNCONFIRMED),
+            (DONE_BEFORE, LIVE, UNSEEN),
+            (pi(0, 0), LIVE - 0.1, UNSEEN),
+            (pi(0, 0), LIVE, None),
+            (pi(1, 10), 0.0, None),
+            (pi(1, 10), LIVE, None),
+        ):
             judge = Print(NAME, Generation.V1, DONE_BEFORE, 0)
-            judge.status(DONE_BEFORE)
-            return judge.time(waited, silence)
-
-        self.assertIsNone(judged(START_WAIT, 0))
-        for silence in (0, LIVE - 0.1):
-            verdict = judged(START_WAIT + 0.1, silence)
-            assert verdict is not None
-            self.assertEqual((verdict.state, verdict.reason), UNCONFIRMED)
-        for silence in (LIVE, START_WAIT, float("inf")):
-            self.assertIsNone(judged(START_WAIT + 0.1, silence))
-        judge = Print(NAME, Generation.V1, DONE_BEFORE, 0)
-        judge.status(pi(0, 0))
-        self.assertIsNone(judge.time(START_WAIT + 0.1, LIVE))
-        self.assertIsNotNone(judge.time(START_WAIT + 0.1, 0))
-        unseen = judged(GIVE_UP + 0.1, float("inf"))
-        assert unseen is not None
-        self.assertEqual((unseen.state, unseen.reason), UNSEEN)
+            judge.status(said)
+            judge.time(START_WAIT - silence)
+            self.assertIsNone(judge.time(START_WAIT))
+            verdict = judge.time(START_WAIT + 0.01)
+            self.assertEqual(verdict and (verdict.state, verdict.reason), expected, f"{said} {silence}")
 
     def test_running(self) -> None:
         """Only after a running number is a print known to run."""
