@@ -489,12 +489,14 @@ class NetworkTests(DiscoveryTestCase):
 
     def test_socket_lost(self) -> None:
         """A socket that the system took away is replaced at the next probe; until then nothing breaks."""
-        lan, wide = self.lan, self.wide
         self.hear(discovery_reply())
-        for port in (lan, wide):
+        pump(self.reactor, 3)
+        for port in (self.lan, self.wide):
             self.successResultOf(port.stopListening())
         self.assertEqual(self.discovery.listening, [])
-        pump(self.reactor, 6)
+        pump(self.reactor, 3)
+        self.assertEqual(self.discovery.listening, [])
+        pump(self.reactor, 24)
         self.assertTrue(self.lan.open)
         self.assertEqual(len(self.discovery.listening), 2)
         pump(self.reactor, 6)
