@@ -1,27 +1,30 @@
 """What a handler gives back: a value that is written in one piece, with its length.
 
 One decision: no answer but a stream is ever chunked, so the small displays that read raw bodies understand all of
-them (reference apis.md 2.13, 5.5).
+them (reference apis.md 2.13, 5.5). Whatever can be asked for again carries an ETag, so asking again is cheap.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from http import HTTPStatus
 
 import msgspec
 from msgspec import Struct
 from twisted.web.iweb import IRequest
 
-__all__ = ["JSON", "TEXT", "Answer", "json_answer", "write"]
+__all__ = ["ALWAYS", "JSON", "TEXT", "Answer", "has_etag", "header_of", "json_answer", "write"]
 
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
 
-_ALWAYS = (
+ALWAYS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
+"""Headers of every answer, whoever gives it; the connection itself adds them."""
 
 
 class Answer(Struct, frozen=True):
@@ -41,11 +44,23 @@ def json_answer(document: object, status: int = 200, headers: Mapping[str, str] 
     return Answer(status, _encoder.encode(document), headers=headers or {})
 
 
+def header_of(request: IRequest, name: str) -> str | None:
+    """A request header as text, whatever its bytes are; None if it is absent."""
+    value = request.getHeader(name.encode("ascii"))
+    return None if value is None else value.decode("utf-8", "replace")
+
+
+def has_etag(tags: str, etag: str) -> bool:
+    """Whether an If-None-Match header names this tag, weakly compared [RFC 9110, 13.1.2]."""
+    found = [tag.strip().removeprefix("W/") for tag in tags.split(",")]
+    return "*" in found or etag.removeprefix("W/") in found
+
+
 def write(request: IRequest, answer: Answer) -> bytes:
     """Set status and headers; the result is the body for the caller to hand on."""
-    request.setResponseCode(answer.status)
-    for name, value in _ALWAYS:
-        request.setHeader(name, value)
+    if answer.status == 200 and request.method in (b"GET", b"HEAD") and "ETag" not in answer.headers:
+        answer = _tagged(request, answer)
+    request.setResponseCode(answer.status, HTTPStatus(answer.status).phrase.encode("ascii"))
     if answer.status not in (204, 304):
         request.setHeader(b"content-type", answer.type.encode("ascii"))
         request.setHeader(b"content-length", b"%d" % len(answer.body))
@@ -53,3 +68,11 @@ def write(request: IRequest, answer: Answer) -> bytes:
     for header, text in answer.headers.items():
         request.setHeader(header.lower().encode("ascii"), text.encode("utf-8"))
     return answer.body
+
+
+def _tagged(request: IRequest, answer: Answer) -> Answer:
+    etag = f'"{hashlib.blake2b(answer.body, digest_size=12).hexdigest()}"'
+    headers = {**answer.headers, "ETag": etag}
+    if has_etag(header_of(request, "if-none-match") or "", etag):
+        return Answer(304, headers=headers)
+    return Answer(answer.status, answer.body, answer.type, headers)

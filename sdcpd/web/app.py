@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
-from klein import Klein
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource
 
@@ -24,7 +23,7 @@ from sdcpd.web.files import FilesApi, is_upload
 from sdcpd.web.mslicer import StatusApi
 from sdcpd.web.native import NativeApi
 from sdcpd.web.openapi import openapi
-from sdcpd.web.routes import Call, Route, mount
+from sdcpd.web.routes import Call, Route, tree
 from sdcpd.web.site import Site
 from sdcpd.web.updates import UpdatesApi, new_epoch
 
@@ -79,10 +78,8 @@ class WebApp:
         self._described = msgspec.json.encode(openapi(self.routes, version))
 
     def resource(self) -> IResource:
-        """The Klein tree of all routes."""
-        klein = Klein()
-        mount(klein, self.routes, self._access)
-        return klein.resource()
+        """The tree of all routes."""
+        return tree(self.routes, self._access)
 
     def site(self) -> Site:
         """The tree behind a server that streams uploads."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import msgspec
 from msgspec import Struct
+from twisted.internet.defer import CancelledError
 from twisted.python.failure import Failure
 
 from sdcpd import errors
@@ -71,9 +72,14 @@ def error_answer(status: int, body: ErrorBody, headers: Mapping[str, str] | None
     return Answer(status, msgspec.json.encode(ErrorDocument(body)), headers=dict(headers or {}))
 
 
-def refused(failure: Failure) -> Answer:
-    """The answer to whatever a handler raised; a bug of ours is logged and named by a number only."""
+def refused(failure: Failure) -> Answer | Failure:
+    """The answer to whatever a handler raised; a bug of ours is logged and named by a number only.
+
+    A handler is cancelled when its client has left: then there is nobody to answer, and nothing went wrong.
+    """
     error = failure.value
+    if isinstance(error, CancelledError):
+        return failure
     if isinstance(error, Refusal):
         return error_answer(error.status, ErrorBody(error.refusal, error.message, error.hint), error.headers)
     if isinstance(error, errors.SdcpdError):

@@ -7,23 +7,23 @@ route without a scope or without a description cannot exist, and handlers stay "
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 from klein import Klein
 from msgspec import Struct
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.web.iweb import IRequest
-from twisted.web.resource import IResource
-from werkzeug.exceptions import MethodNotAllowed, NotFound
+from twisted.web.resource import IResource, Resource
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from sdcpd.web.access import Access, Client
-from sdcpd.web.answer import Answer, write
+from sdcpd.web.answer import Answer, header_of, write
 from sdcpd.web.errors import ErrorBody, Refusal, error_answer, refused
 from sdcpd.web.site import Request
 from sdcpd.web.upload import Body
 
-__all__ = ["Call", "Parameter", "Route", "mount"]
+__all__ = ["Call", "Parameter", "Route", "tree"]
 
 T = TypeVar("T")
 Result = Answer | IResource | Deferred[Answer]
@@ -60,7 +60,7 @@ class Call:
 
     def words(self, name: str) -> list[str]:
         """A query parameter that lists things with commas."""
-        return [word for word in self.text(name).split(",") if word]
+        return [word.strip() for word in self.text(name).split(",") if word.strip()]
 
     def number(self, name: str, default: float, least: float, most: float) -> float:
         """A number, clamped to its range; a ``Refusal`` if it is none."""
@@ -81,7 +81,7 @@ class Call:
 
     def header(self, name: str) -> str:
         """A request header, empty if it is absent."""
-        return self.request.getHeader(name) or ""
+        return header_of(self.request, name) or ""
 
     def json(self, type: type[T]) -> T:
         """The body as JSON of this type; a ``Refusal`` that names the place if it does not fit."""
@@ -118,14 +118,36 @@ class Route(Struct, frozen=True):
     """Statuses of refusals that are particular to this route."""
 
 
-def mount(klein: Klein, routes: Iterable[Route], access: Access) -> None:
-    """Put routes into a Klein tree; every answer, good or bad, leaves in one piece."""
+class _Tree(Resource):
+    """What Klein cannot route is refused before Klein sees it, in the words of all other refusals."""
+
+    isLeaf = True
+
+    def __init__(self, klein: Klein) -> None:
+        super().__init__()
+        self._klein = klein.resource()
+
+    def render(self, request: IRequest) -> bytes | int:
+        """Route the request, if its path and its Host can be read at all."""
+        try:
+            b"/".join(request.postpath).decode("utf-8")
+            request.getRequestHostname().decode("utf-8")
+            return cast(int, self._klein.render(request))
+        except (UnicodeDecodeError, HTTPException):
+            body = ErrorBody("bad_request", "The path or the Host is no UTF-8 text or no name.", "Check the address.")
+            return write(request, error_answer(400, body))
+
+
+def tree(routes: Iterable[Route], access: Access) -> IResource:
+    """Routes as a resource; every answer, good or bad, leaves in one piece."""
+    klein = Klein()
     for route in routes:
         klein.route(route.path, methods=[route.method], endpoint=f"{route.method} {route.path}")(
             _handler(route, access)
         )
     klein.handle_errors(NotFound)(_not_found)
     klein.handle_errors(MethodNotAllowed)(_not_allowed)
+    return _Tree(klein)
 
 
 def _handler(route: Route, access: Access) -> Callable[..., Deferred[bytes | IResource]]:

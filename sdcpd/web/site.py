@@ -26,6 +26,7 @@ from twisted.web.resource import IResource
 
 from sdcpd.errors import Interrupted
 from sdcpd.logs import logger
+from sdcpd.web.answer import ALWAYS
 from sdcpd.web.upload import Body
 
 __all__ = ["MAX_SMALL_BODY", "Channel", "Request", "Site", "redacted"]
@@ -292,6 +293,8 @@ class Channel(http.HTTPChannel):
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
         """Twisted: the answer begins."""
+        for name, value in ALWAYS:
+            headers.setRawHeaders(name, [value])
         if self._phase in _ARRIVING:
             self.persistent = False
             headers.setRawHeaders(b"Connection", [b"close"])

@@ -1,0 +1,389 @@
+"""The whole web tree over a real core, in memory: requests go in as bytes, and answers come out as a client reads them.
+
+Printers are links that note what was sent to them; a test says what they answer and report.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, execute
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.task import Clock, deferLater
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from sdcpd.codec.sdcp import Announcement
+from sdcpd.codec.status import Generation, PrintInfo, Status, TransferInfo
+from sdcpd.config import parse
+from sdcpd.files import FileStore, Limits
+from sdcpd.fleet import Beforehand, Fleet, Printer
+from sdcpd.jobs import Jobs
+from sdcpd.journal import Journal
+from sdcpd.links import Links, Session
+from sdcpd.logs import set_level
+from sdcpd.offers import Offers
+from sdcpd.web.app import WebApp
+
+T = TypeVar("T")
+
+EPOCH = 1_786_000_000.0
+SATURN = "0001D2AB12CD34EF"
+MARS = "00FF99aabbcc0011"
+
+GOO_HEAD = b"V3.0" + bytes.fromhex("07000000444C5000")
+GOO_TAIL = bytes.fromhex("00000007000000444C5000")
+
+SECURE = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+
+def at_once(function: Callable[..., T], *args: object) -> Deferred[T]:
+    """An ``Offload`` without a pool."""
+    return execute(function, *args)
+
+
+def goo(content: bytes = b"layers") -> bytes:
+    """The smallest thing that begins and ends like a .goo."""
+    return GOO_HEAD + content + GOO_TAIL
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def printing(layer: int, total: int = 100, *, number: int = 3, current: int = 1, **more: Any) -> Status:
+    """A V1 status in the middle of a print."""
+    ticks = {"current_ticks": layer * 1000, "total_ticks": total * 1000, "filename": "plate.goo", **more}
+    return Status((current,), 0, PrintInfo(number, layer, total, **ticks))
+
+
+def transferring(offset: int, total: int = 1000, filename: str = "plate.goo") -> Status:
+    return Status((2,), 0, transfer=TransferInfo(0, offset, 0, total, filename))
+
+
+class Reply(NamedTuple):
+    """One answer, as a client reads it."""
+
+    status: int
+    reason: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> Any:
+        """The ``error`` of a refusal, which has nothing beside its words."""
+        return self.json["error"]
+
+
+def replies(data: bytes, to_head: bool = False) -> list[Reply]:
+    """What a client would make of these bytes."""
+    found = []
+    while data:
+        head, _, data = data.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+        assert len(headers) == len(lines), f"a header came twice: {lines}"
+        assert "transfer-encoding" not in headers, "an answer in chunks"
+        _, status, reason = first.split(" ", 2)
+        bodiless = to_head or status in ("100", "204", "304")
+        size = 0 if bodiless else int(headers["content-length"])
+        assert len(data) >= size, "the answer is cut off"
+        found.append(Reply(int(status), reason, headers, data[:size]))
+        data = data[size:]
+    return found
+
+
+def head(method: str, target: str, body: bytes, headers: Mapping[str, str], host: str | None = "hub.local") -> bytes:
+    """A request's head; its length is announced if it has a body."""
+    lines = [f"{method} {target} HTTP/1.1"]
+    if host is not None:
+        lines.append(f"Host: {host}")
+    if (body or method in ("PUT", "POST")) and "Content-Length" not in headers:
+        lines.append(f"Content-Length: {len(body)}")
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+class Pending:
+    """A request on a connection of its own."""
+
+    def __init__(self, site: Any, peer: IAddress, to_head: bool) -> None:
+        self.transport = StringTransport(peerAddress=peer)
+        self.channel = site.buildProtocol(peer)
+        self.channel.makeConnection(self.transport)
+        self._to_head = to_head
+
+    def send(self, data: bytes) -> None:
+        self.channel.dataReceived(data)
+
+    def leave(self) -> None:
+        self.channel.connectionLost(Failure(ConnectionLost()))
+
+    @property
+    def answered(self) -> bool:
+        return bool(self.transport.value())
+
+    @property
+    def reply(self) -> Reply:
+        (reply,) = replies(self.transport.value(), self._to_head)
+        return reply
+
+
+class Printing:
+    """One printer's link: notes what is sent, and answers when the test says so."""
+
+    def __init__(self, mainboard_id: str) -> None:
+        self._id = mainboard_id
+        self.sent: list[dict[str, Any]] = []
+        self.ended: str | None = None
+        self.session: Session
+
+    @property
+    def mainboard_id(self) -> str:
+        return self._id
+
+    def send(self, payload: bytes) -> None:
+        self.sent.append(json.loads(payload)["Data"])
+
+    def close(self, reason: str) -> None:
+        self.ended = reason
+
+    def answer(self, ack: int = 0) -> None:
+        """Acknowledge everything that was sent and not yet answered."""
+        while self.sent:
+            request = self.sent.pop(0)
+            response = {"Data": {"Cmd": request["Cmd"], "RequestID": request["RequestID"], "Data": {"Ack": ack}}}
+            self.session.received("response", json.dumps(response).encode())
+
+
+class Rig:
+    """Fleet, links, jobs, files and web over one clock and one directory."""
+
+    def __init__(
+        self,
+        directory: Path,
+        config: str = "",
+        *,
+        clock: Any = None,
+        beforehand: Iterable[Beforehand] = (),
+        limits: Limits | None = None,
+    ) -> None:
+        set_level("critical")
+        self.clock: Any = Clock() if clock is None else clock
+        self.start = self.clock.seconds()
+        self.directory = directory
+        self.fleet = Fleet(self.clock, self.wall, beforehand)
+        self.links = Links(self.fleet, self.clock, self.wall)
+        self.limits = limits or Limits(quota=0, max_size=2**31 - 1, reserve=0)
+        self.store = FileStore(directory / "files", self.limits, at_once, self.wall)
+        self.offers = Offers(lambda: 8081)
+        self.jobs = Jobs(
+            fleet=self.fleet,
+            links=self.links,
+            store=self.store,
+            offers=self.offers,
+            journal=Journal(directory),
+            clock=self.clock,
+            wall=self.wall,
+        )
+        self.web = WebApp(
+            parse(config),
+            "1.2.3",
+            fleet=self.fleet,
+            jobs=self.jobs,
+            store=self.store,
+            clock=self.clock,
+            wall=self.wall,
+        )
+        self.site = self.web.site()
+
+    def wall(self) -> float:
+        return EPOCH + float(self.clock.seconds()) - self.start
+
+    # -- printers --------------------------------------------------------------------------------------------
+
+    def announce(
+        self,
+        mainboard_id: str = SATURN,
+        name: str = "Saturn 3 Ultra",
+        address: str = "192.168.1.100",
+        generation: Generation = Generation.V1,
+    ) -> Printer:
+        announcement = Announcement(
+            mainboard_id=mainboard_id,
+            wire_id="f25273b12b094c5a8b9513a30ca60049",
+            name=name,
+            machine_name=f"ELEGOO {name}",
+            brand="ELEGOO",
+            protocol=f"{generation.value}.0.0",
+            firmware="V1.4.2",
+            resolution=(11520, 5120),
+            mainboard_ip=address,
+            sdcp_status=1,
+            capabilities=("FILE_TRANSFER", "PRINT_CONTROL"),
+            generation=generation,
+        )
+        return self.fleet.announced(announcement, address)
+
+    def connect(self, mainboard_id: str = SATURN) -> Printing:
+        """Open a link of an announced printer; it has answered the greeting."""
+        link = Printing(mainboard_id)
+        link.session = self.links.opened(link)
+        link.answer()
+        return link
+
+    def report(self, status: Status, mainboard_id: str = SATURN) -> None:
+        """The printer reports; published at once or within half a second."""
+        self.fleet.hear(mainboard_id)
+        self.fleet.change(mainboard_id, status=status)
+
+    def publish(self, status: Status, mainboard_id: str = SATURN) -> None:
+        """The printer reports, and the change is published before this returns."""
+        self.report(status, mainboard_id)
+        self.clock.advance(0.5)
+
+    # -- requests --------------------------------------------------------------------------------------------
+
+    def begin(
+        self,
+        method: str,
+        target: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        *,
+        host: str | None = "hub.local",
+        address: str | IAddress = "127.0.0.1",
+    ) -> Pending:
+        """Send a request; it may be answered later."""
+        peer = IPv4Address("TCP", address, 50_000) if isinstance(address, str) else address
+        pending = Pending(self.site, peer, method == "HEAD")
+        pending.send(head(method, target, body, headers or {}, host))
+        if body:
+            pending.send(body)
+        return pending
+
+    def ask(self, method: str, target: str, body: bytes = b"", headers: Any = None, **more: Any) -> Reply:
+        """Send a request that is answered at once."""
+        return self.begin(method, target, body, headers, **more).reply
+
+    def get(self, target: str, headers: Any = None, **more: Any) -> Reply:
+        return self.ask("GET", target, b"", headers, **more)
+
+    def post(self, target: str, document: object, headers: Any = None, **more: Any) -> Reply:
+        return self.ask("POST", target, json.dumps(document).encode(), headers, **more)
+
+    def put(self, name: str = "plate.goo", content: bytes | None = None) -> Reply:
+        return self.ask("PUT", f"/v1/files/{name}", goo() if content is None else content)
+
+
+class WebCase(SynchronousTestCase):
+    """A test with a rig; ``config`` is the text of its configuration."""
+
+    config = ""
+
+    def setUp(self) -> None:
+        self.rig = self.make()
+
+    def make(self, config: str | None = None, **more: Any) -> Rig:
+        directory = Path(self.mktemp())
+        directory.mkdir(parents=True)
+        return Rig(directory, self.config if config is None else config, **more)
+
+    def assert_refused(self, reply: Reply, status: int, code: str) -> Any:
+        """The reply is this refusal, in the words and with the headers that every refusal has."""
+        self.assertEqual((reply.status, reply.error["code"]), (status, code), reply.body)
+        self.assertEqual(reply.headers["content-type"], "application/json")
+        self.assertLessEqual(SECURE.items(), reply.headers.items())
+        self.assertTrue(reply.error["message"])
+        return reply.error
+
+
+class Exchange(Protocol):
+    """A client that sends one request and reads until the server closes; a slow one stops after the first bytes."""
+
+    transport: Any
+
+    def __init__(self, request: bytes, slow: bool) -> None:
+        self.began: Deferred[None] = Deferred()
+        self.done: Deferred[bytes] = Deferred()
+        self._request = request
+        self._slow = slow
+        self._data = b""
+
+    def connectionMade(self) -> None:
+        self.transport.write(self._request)
+
+    def go_on(self) -> None:
+        """Read the rest."""
+        self.transport.resumeProducing()
+
+    def dataReceived(self, data: bytes) -> None:
+        if not self._data:
+            if self._slow:
+                self.transport.pauseProducing()
+            self.began.callback(None)
+        self._data += data
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.done.callback(self._data)
+
+
+class RealCase(TestCase):
+    """A test in which bytes truly flow: a real port that the kernel chooses, on the loopback interface."""
+
+    reactor: Any
+
+    def setUp(self) -> None:
+        from twisted.internet import reactor  # noqa: TID251 (real sockets need the real one)
+
+        self.reactor = reactor
+        self.directory = Path(self.mktemp())
+        self.directory.mkdir(parents=True)
+
+    def listen(self, site: Any) -> int:
+        port = self.reactor.listenTCP(0, site, interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        return int(port.getHost().port)
+
+    def turn(self) -> Deferred[None]:
+        """Let the reactor go round once."""
+        return deferLater(self.reactor, 0)
+
+    def connect(
+        self,
+        port: int,
+        method: str,
+        target: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        source: str = "127.0.0.1",
+        slow: bool = True,
+    ) -> Exchange:
+        """Begin one request on a connection of its own."""
+        request = head(method, target, b"", {"Connection": "close", **(headers or {})})
+        exchange = Exchange(request, slow)
+        endpoint = TCP4ClientEndpoint(self.reactor, "127.0.0.1", port, bindAddress=(source, 0))
+        connectProtocol(endpoint, exchange).addErrback(exchange.done.errback)
+        return exchange
+
+    async def exchange(self, port: int, method: str, target: str, headers: Any = None, **more: Any) -> Reply:
+        """One whole request."""
+        data = await self.connect(port, method, target, headers, slow=False, **more).done
+        return replies(data, method == "HEAD")[0]
