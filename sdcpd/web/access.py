@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from twisted.web.iweb import IRequest
 
 from sdcpd import config
+from sdcpd.web.answer import header_of
 from sdcpd.web.errors import Refusal
 
 __all__ = ["Access", "Client"]
@@ -77,8 +78,9 @@ class Access:
 
     def _behind_proxies(self, request: IRequest, peer: str) -> str:
         hops = [peer]
-        for header in request.requestHeaders.getRawHeaders("x-forwarded-for") or []:
-            hops[:0] = [hop.strip() for hop in header.split(",")]
+        for header in request.requestHeaders.getRawHeaders(b"x-forwarded-for") or []:
+            found = header.decode("utf-8", "replace").split(",")
+            hops[-1:-1] = [hop.strip() or "unknown" for hop in found]  # an empty name would be a Unix socket's
         while len(hops) > 1 and self._is_proxy(hops[-1]):
             hops.pop()
         return hops[-1]
@@ -115,7 +117,7 @@ class Access:
         return client
 
     def _check_host(self, request: IRequest) -> None:
-        header = request.getHeader("host")
+        header = header_of(request, "host")
         if header is None:
             return  # HTTP/1.0, no browser
         host = header.casefold().strip()
@@ -130,12 +132,12 @@ class Access:
             )
 
     def _check_origin(self, request: IRequest) -> None:
-        origin = request.getHeader("origin")
-        site = request.getHeader("sec-fetch-site")
+        origin = header_of(request, "origin")
+        site = header_of(request, "sec-fetch-site")
         if origin is not None:
-            host = (request.getHeader("host") or "").casefold()
+            host = (header_of(request, "host") or "").casefold()
             own = origin.casefold().partition("://")[2] == host
-            if own or origin.casefold().rstrip("/") in self._origins:
+            if (own and host) or origin.casefold().rstrip("/") in self._origins:
                 return
         elif site in (None, "same-origin", "none"):
             return
