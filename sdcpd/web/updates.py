@@ -8,20 +8,20 @@ understood is answered at once with everything. Equal questions of one moment ge
 from __future__ import annotations
 
 import random
-from collections import OrderedDict
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import TimeoutError as DeferredTimeout
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 
 from sdcpd.fleet import Fleet
-from sdcpd.web.answer import Answer
+from sdcpd.web.answer import Answer, json_answer
 from sdcpd.web.documents import Documents, PrinterDocument
-from sdcpd.web.errors import Refusal
+from sdcpd.web.errors import ErrorBody, Refusal
 from sdcpd.web.routes import Call, Parameter, Route
 
 __all__ = ["Cursor", "UpdatesApi", "UpdatesDocument", "new_epoch"]
@@ -34,6 +34,8 @@ MAX_WAITING = 10_000
 """Polls that may wait in all; beyond, they are answered at once."""
 MAX_PER_ADDRESS = 16
 """Polls that may wait from one address other than loopback; the oldest gives way."""
+FRESH = 0.25
+"""Seconds that an answer may be given to others who ask the same: as long as a large wake-up takes."""
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 
 
@@ -66,6 +68,13 @@ class UpdatesDocument(Struct, frozen=True):
     printers: dict[str, PrinterDocument]
     removed: tuple[str, ...]
     events: list[EventDocument]
+
+
+class ExpiredDocument(Struct, frozen=True):
+    """The refusal of a cursor that cannot be continued, with the one to go on with."""
+
+    error: ErrorBody
+    cursor: str
 
 
 class Cursor(Struct, frozen=True):
@@ -118,10 +127,12 @@ class UpdatesApi:
         self._wall = wall
         self._epoch = epoch
         self._stopping = False
-        self._waiting: OrderedDict[Deferred[None], str] = OrderedDict()
+        self._count = 0
+        self._waiting: defaultdict[str, dict[Deferred[None], None]] = defaultdict(dict)
         self._named: dict[tuple[str, str], Deferred[None]] = {}
-        self._rendered: dict[tuple[_Question, bool], bytes] = {}
-        self._rendered_at = -1
+        self._replaced: set[Deferred[None]] = set()
+        self._rendered: dict[_Question, bytes] = {}
+        self._rendered_at = (-1, 0.0)
         query = (
             Parameter("since", "the cursor of the last answer; absent for everything now"),
             Parameter("timeout", "seconds to wait for news, 0 to 55; 25 if absent", "number"),
@@ -148,16 +159,17 @@ class UpdatesApi:
         return self._poll(call, frozenset({self._fleet.get(name).id}))
 
     def _poll(self, call: Call, wanted: frozenset[str] | None) -> Answer | Deferred[Answer]:
-        conditional = call.header("if-none-match")
-        cursor = Cursor.parse(call.text("since") or conditional, self._epoch, self._fleet.version)
+        since = call.text("since")
+        answered = self._asked(call, wanted, since or call.header("if-none-match"))
+        if since:
+            return answered
+        return _brief(answered) if isinstance(answered, Answer) else answered.addCallback(_brief)
+
+    def _asked(self, call: Call, wanted: frozenset[str] | None, since: str) -> Answer | Deferred[Answer]:
+        cursor = Cursor.parse(since, self._epoch, self._fleet.version)
         if cursor.gap and call.flag("strict"):
-            raise Refusal(
-                410,
-                "cursor_expired",
-                "The cursor is of another life of this daemon.",
-                f"Go on with {self._cursor()}.",
-                {"X-Sdcpd-Cursor": self._cursor()},
-            )
+            body = ErrorBody("cursor_expired", "The cursor is of another life of this daemon.", "Take the new one.")
+            return json_answer(ExpiredDocument(body, self._cursor()), 410, {"X-Sdcpd-Cursor": self._cursor()})
         kinds = set(call.words("kinds")) or {"state", "events"}
         unknown = kinds - {"state", "events", "notify"}
         if unknown:
@@ -175,13 +187,10 @@ class UpdatesApi:
         )
         timeout = call.number("timeout", HOLD, 0.0, LONGEST)
         if cursor.version is None or timeout == 0 or self._has_news(question):
-            return self._answer(question, timed_out=not self._has_news(question))
-        if self._stopping or len(self._waiting) >= MAX_WAITING:
-            return self._answer(question, timed_out=True, retry_after=5)
-        waited = Deferred.fromCoroutine(self._wait(call, question, timeout * random.uniform(0.9, 1.0)))
-        if conditional and not call.text("since"):
-            waited.addCallback(_not_modified)
-        return waited
+            return self._answer(question)
+        if self._stopping or self._count >= MAX_WAITING:
+            return self._answer(question, retry_after=5)
+        return Deferred.fromCoroutine(self._wait(call, question, timeout * random.uniform(0.9, 1.0)))
 
     def _has_news(self, question: _Question) -> bool:
         since = question.since
@@ -204,40 +213,47 @@ class UpdatesApi:
         while not self._has_news(question):
             left = deadline - self._clock.seconds()
             if left <= 0:
-                return self._answer(question, timed_out=True)
+                break
             news = self._fleet.changed(seen, question.wanted)
             self._enter(call, news)
             try:
                 await news.addTimeout(left, self._clock)
             except DeferredTimeout:
-                return self._answer(question, timed_out=True)
-            except _Replaced:
-                return self._answer(question, timed_out=True, replaced=True)
+                break
             except CancelledError:
-                raise  # the client has left
+                if news not in self._replaced:
+                    raise  # the client has left
+                return self._answer(question, replaced=True)
             finally:
                 self._leave(call, news)
             if self._stopping:
-                return self._answer(question, timed_out=True, retry_after=random.randint(1, 15))
+                break
             seen = self._fleet.version
-        return self._answer(question, timed_out=False)
+        return self._answer(question)
 
     def _enter(self, call: Call, news: Deferred[None]) -> None:
         address = call.client.address
         name = call.text("client")[:64]
         older = self._named.get((address, name)) if name else None
-        if older is None and not call.client.is_loopback:
-            waiting = [d for d, owner in self._waiting.items() if owner == address]
-            older = waiting[0] if len(waiting) >= MAX_PER_ADDRESS else None
+        waiting = self._waiting[address]
+        if older is None and not call.client.is_loopback and len(waiting) >= MAX_PER_ADDRESS:
+            older = next(iter(waiting))
         if name:
             self._named[address, name] = news
-        self._waiting[news] = address
-        if older is not None and not older.called:
-            older.errback(_Replaced())
+        waiting[news] = None
+        self._count += 1
+        if older is not None:
+            self._replaced.add(older)
+            older.cancel()
 
     def _leave(self, call: Call, news: Deferred[None]) -> None:
-        self._waiting.pop(news, None)
-        key = (call.client.address, call.text("client")[:64])
+        address = call.client.address
+        del self._waiting[address][news]
+        if not self._waiting[address]:
+            del self._waiting[address]
+        self._count -= 1
+        self._replaced.discard(news)
+        key = (address, call.text("client")[:64])
         if self._named.get(key) is news:
             del self._named[key]
 
@@ -259,25 +275,28 @@ class UpdatesApi:
             found = [event for event in found if event.printer in slugs]
         return [EventDocument(e.seq, e.time, e.printer, e.type, dict(e.data)) for e in found]
 
-    def _answer(self, question: _Question, *, timed_out: bool, replaced: bool = False, retry_after: int = 0) -> Answer:
+    def _answer(self, question: _Question, *, replaced: bool = False, retry_after: int = 0) -> Answer:
+        if self._stopping:
+            retry_after = random.randint(1, 15)
         headers = {"Cache-Control": "no-store", "Vary": "X-Api-Key, Authorization", "X-Accel-Buffering": "no"}
         if retry_after:
             headers["Retry-After"] = str(retry_after)
         shared = not replaced and not retry_after
-        if self._rendered_at != self._fleet.version:
+        version, now = self._fleet.version, self._clock.seconds()
+        if self._rendered_at[0] != version or now - self._rendered_at[1] >= FRESH:
             self._rendered.clear()
-            self._rendered_at = self._fleet.version
-        body = self._rendered.get((question, timed_out)) if shared else None
+            self._rendered_at = (version, now)
+        body = self._rendered.get(question) if shared else None
         if body is None:
-            body = self._render(question, timed_out, replaced, retry_after)
+            body = self._render(question, replaced, retry_after)
             if shared:
-                self._rendered[question, timed_out] = body
+                self._rendered[question] = body
         cursor = body[11 : body.index(b'"', 11)].decode("ascii")  # {"cursor":"<epoch>.<version>"
         headers["ETag"] = f'"{cursor}"'
         headers["X-Sdcpd-Cursor"] = cursor
         return Answer(200, body, headers=headers)
 
-    def _render(self, question: _Question, timed_out: bool, replaced: bool, retry_after: int) -> bytes:
+    def _render(self, question: _Question, replaced: bool, retry_after: int) -> bytes:
         since = question.since
         printers = {}
         if question.state:
@@ -294,7 +313,7 @@ class UpdatesApi:
                 resync=since is None,
                 gap=question.gap or lost,
                 more=more,
-                timed_out=timed_out,
+                timed_out=not self._has_news(question),
                 replaced=replaced,
                 now=self._wall(),
                 retry_after=retry_after,
@@ -305,13 +324,9 @@ class UpdatesApi:
         )
 
 
-class _Replaced(Exception):
-    """A newer poll of the same client takes the place of this one."""
-
-
-def _not_modified(answer: Answer) -> Answer:
-    document = msgspec.json.decode(answer.body, type=_TimedOut)
-    if not document.timed_out:
+def _brief(answer: Answer) -> Answer:
+    """For a client that asks by If-None-Match: without a body when there is nothing in it."""
+    if answer.status != 200 or not msgspec.json.decode(answer.body, type=_TimedOut).timed_out:
         return answer
     return Answer(304, headers=answer.headers)
 
