@@ -10,15 +10,15 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 from msgspec import Struct, field
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import TimeoutError as DeferredTimeout
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 
 from sdcpd.codec.status import RUNNING, Generation, Phase, Status
 from sdcpd.fleet import Fleet, Printer, Reachability
 from sdcpd.progress import ENDED
 from sdcpd.web.access import Client
-from sdcpd.web.answer import TEXT, Answer
+from sdcpd.web.answer import TEXT, Answer, has_etag
 from sdcpd.web.buckets import Buckets
 from sdcpd.web.documents import eta_of, progress_of
 from sdcpd.web.errors import Refusal
@@ -43,7 +43,7 @@ _PRINT = {
     16: "Complete",
 }
 _TRANSFER = {0: "None", 2: "Done", 3: "Error"}
-_V1_NORMAL = {7: 6, 8: 6, 9: 7, 10: 7, 14: 13}
+_V1_NORMAL = {6: 4, 7: 6, 8: 6, 9: 7, 10: 7, 14: 13}
 _V3_NORMAL = {8: 13, 9: 16}
 _WORDS = {
     "offline": frozenset({Phase.OFFLINE}),
@@ -165,18 +165,22 @@ class StatusApi:
 
     def all(self, call: Call) -> Answer | Deferred[Answer]:
         """All printers as mslicer tells them: attributes, status, time of the last word."""
-        names = call.words("printer")
-        return self._status(call, frozenset(self._fleet.get(name).id for name in names) if names else None)
+        return self._status(call, call.words("printer"))
 
     def one(self, call: Call, name: str) -> Answer | Deferred[Answer]:
         """The same array with one printer in it."""
-        return self._status(call, frozenset({self._fleet.get(name).id}))
+        return self._status(call, [name])
 
-    def _status(self, call: Call, wanted: frozenset[str] | None) -> Answer | Deferred[Answer]:
+    def _status(self, call: Call, names: list[str]) -> Answer | Deferred[Answer]:
         if self.mode == "off":
             return Answer(403, b"Proxy is disabled", TEXT)
-        self._admit(call.client)
+        self._admit(call.client)  # before anything is said of printers
+        wanted = frozenset(self._fleet.get(name).id for name in names) if names else None
         wait = self._wait(call)
+        for state in call.words("status"):
+            if state not in _WORDS and not state.isdecimal():
+                words = ", ".join(sorted(_WORDS))
+                raise Refusal(400, "bad_parameter", f"status: expected {words} or a number, found {state!r}")
         known = call.text("since") or call.header("if-none-match")
         cursor = Cursor.parse(known, self._epoch, self._fleet.version)
         if wait > 0 and cursor.version is not None and not self._news(cursor.version, wanted):
@@ -206,7 +210,7 @@ class StatusApi:
         wait = call.number("wait", 0.0, 0.0, LONGEST)
         for preference in call.header("prefer").split(","):
             key, _, value = preference.strip().partition("=")
-            if key.casefold() == "wait" and value.strip('" ').isdigit():
+            if key.casefold() == "wait" and value.strip('" ').isdecimal():
                 wait = min(float(value.strip('" ')), LONGEST)
         return wait
 
@@ -215,7 +219,7 @@ class StatusApi:
 
     async def _later(self, call: Call, wanted: frozenset[str] | None, since: int, wait: float) -> Answer:
         deadline = self._clock.seconds() + wait
-        while not self._news(since, wanted):
+        while not self._fleet.stopped and not self._news(since, wanted):
             left = deadline - self._clock.seconds()
             if left <= 0:
                 break
@@ -223,34 +227,30 @@ class StatusApi:
                 await self._fleet.changed(self._fleet.version, wanted).addTimeout(left, self._clock)
             except DeferredTimeout:
                 break
-            except CancelledError:
-                raise  # the client has left
-            if self._fleet.stopped:
-                break
         return self._answer(call, wanted)
 
     # -- the array -------------------------------------------------------------------------------------------
 
     def _answer(self, call: Call, wanted: frozenset[str] | None) -> Answer:
-        names = call.text("enums") == "name"
+        named = call.text("enums") == "name"
         states = tuple(call.words("status"))
         active, connected = call.text("sort") == "active", call.flag("connected")
         now = int(self._wall())
         heard = max((int(self._fleet.heard(p.id) or 0) for p in self._fleet), default=0)
         etag = f'W/"{self._epoch}.{self._fleet.version}.{heard}"'
         headers = {"ETag": etag, "Vary": "X-Api-Key, Authorization"}
-        if etag in [tag.strip() for tag in call.header("if-none-match").split(",")]:
+        if has_etag(call.header("if-none-match"), etag):
             return Answer(304, headers=headers)
         if self._cached_at != (etag, now):
             self._cached.clear()
             self._cached_at = (etag, now)
-        key = (wanted, names, states, active, connected)
+        key = (wanted, named, states, active, connected)
         body = self._cached.get(key)
         if body is None:
             printers = [p for p in self._fleet if self._listed(p, wanted, states, connected)]
             if active:
                 printers.sort(key=lambda p: p.phase not in RUNNING)
-            body = self._cached[key] = msgspec.json.encode([self._element(p, names) for p in printers])
+            body = self._cached[key] = msgspec.json.encode([self._element(p, named) for p in printers])
         return Answer(200, body, headers=headers)
 
     def _listed(
@@ -264,15 +264,11 @@ class StatusApi:
 
     @staticmethod
     def _is(printer: Printer, state: str) -> bool:
-        if state.isdigit():
-            return _current(printer.status or Status()) == int(state)
+        if state.isdecimal():
+            return str(_current(printer.status or Status())) == state
         if state == "error":
             return printer.status is not None and printer.status.print.error_number != 0
-        words = _WORDS.get(state)
-        if words is None:
-            known = ", ".join(sorted(_WORDS))
-            raise Refusal(400, "bad_parameter", f"status: expected {known} or a number, found {state!r}")
-        return printer.phase in words
+        return printer.phase in _WORDS[state]
 
     def _element(self, printer: Printer, names: bool) -> PrinterElement:
         known = printer.announcement
