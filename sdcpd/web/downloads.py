@@ -35,6 +35,9 @@ class _Refused(Resource):
         """The same short text for every method."""
         request.setResponseCode(self._status)
         request.setHeader(b"content-type", b"text/plain; charset=utf-8")
+        request.setHeader(b"x-content-type-options", b"nosniff")
+        if self._status == 405:
+            request.setHeader(b"allow", b"GET, HEAD")
         request.setHeader(b"content-length", b"%d" % len(self._text))
         return self._text
 
@@ -51,7 +54,7 @@ class _Root(Resource):
         offer = self._offers.find(path.decode("ascii", "replace"))
         if offer is None or request.postpath:
             return _Refused(404, b"There is no such file here, or its delivery is over.\n")
-        peer = getattr(request.getClientAddress(), "host", "")
+        peer = getattr(request.getClientAddress(), "host", "").removeprefix("::ffff:")
         if peer != offer.address:
             _log.warn("{peer} asked for a file that is offered to {printer}", peer=peer, printer=offer.address)
             return _Refused(403, b"This file is offered to another address.\n")

@@ -11,8 +11,9 @@ from urllib.parse import quote
 from twisted.internet.defer import Deferred
 from twisted.web.resource import IResource
 
+from sdcpd.errors import FileMissing
 from sdcpd.files import FileStore, StoredFile, wire_name
-from sdcpd.web.answer import Answer, json_answer
+from sdcpd.web.answer import Answer, has_etag, json_answer
 from sdcpd.web.documents import FileAnswer, FileDocument
 from sdcpd.web.routes import Call, Route
 from sdcpd.web.serve import ServedFile
@@ -45,12 +46,12 @@ class FilesApi:
 
     def __init__(self, store: FileStore) -> None:
         self._store = store
-        one = "/v1/files/<name>"
+        one = "/v1/files/<path:name>"  # with slashes, so that such a name gets its own refusal
         octets = "application/octet-stream"
         self.routes = (
             Route("GET", "/v1/files", "view", self.list, list[FileDocument]),
             Route("PUT", one, "upload", self.put, FileAnswer, 201, upload=True, also=(400, 413, 422, 507)),
-            Route("GET", one, "view", self.get, content=octets, also=(206, 404, 416)),
+            Route("GET", one, "view", self.get, content=octets, also=(206, 304, 404, 416)),
             Route("DELETE", one, "upload", self.delete, status=204, content="", also=(404, 409)),
         )
 
@@ -63,10 +64,16 @@ class FilesApi:
         upload = self._store.begin(name, call.body.length)
         return receive_upload(call.body, upload).addCallback(_stored)
 
-    def get(self, call: Call, name: str) -> IResource:
+    def get(self, call: Call, name: str) -> Answer | IResource:
         """The file's bytes, whole or a Range of them; by its name or its MD5."""
         file = self._store.get(name)
-        return ServedFile(file.path, file.md5, file.name)
+        etag = f'"{file.md5}"'
+        if has_etag(call.header("if-none-match"), etag):
+            return Answer(304, headers={"ETag": etag})
+        served = ServedFile(file.path, file.md5, file.name)
+        if not served.isfile():
+            raise FileMissing(f"the bytes of {file.name!a} are no longer on the disk", "Upload the file again.")
+        return served
 
     def delete(self, call: Call, name: str) -> Deferred[Answer]:
         """Delete the file, unless a job needs it."""

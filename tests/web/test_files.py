@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from sdcpd.codec.status import Status
+from sdcpd.files import Limits
+from sdcpd.web.files import is_upload
+from tests.web.rig import EPOCH, SATURN, WebCase, goo, md5
+
+
+class FilesCase(WebCase):
+    def names(self) -> list[str]:
+        return [file["name"] for file in self.rig.get("/v1/files").json]
+
+    def spooled(self) -> list[str]:
+        """What lies in the store's directory besides its record."""
+        spool = self.rig.directory / "files"
+        return sorted(
+            f"{Path(root).name}/{name}" for root, _, files in os.walk(spool) for name in files if name != "names.json"
+        )
+
+    def begin(self, name: str, length: int, **headers: str) -> Any:
+        """The head of an upload."""
+        return self.rig.begin("PUT", f"/v1/files/{name}", b"", {"Content-Length": str(length), **headers})
+
+
+class UploadTests(FilesCase):
+    """``PUT /v1/files/<name>``."""
+
+    def test_stored(self) -> None:
+        """An upload is answered when it is stored, with everything that is known of it and where it is."""
+        reply = self.rig.put("plate.goo", goo(b"abc"))
+        digest = md5(goo(b"abc"))
+        self.assertEqual((reply.status, reply.reason), (201, "Created"))
+        self.assertEqual(
+            reply.json,
+            {
+                "file": {
+                    "name": "plate.goo",
+                    "md5": digest,
+                    "size": len(goo(b"abc")),
+                    "format": "goo",
+                    "version": "3.0",
+                    "uploaded_at": EPOCH,
+                    "wire_name": f"plate_{digest[:8]}.goo",
+                    "url": "/v1/files/plate.goo",
+                }
+            },
+        )
+        self.assertEqual(reply.headers["location"], "/v1/files/plate.goo")
+        self.assertEqual(reply.headers["etag"], f'"{digest}"')
+        self.assertEqual(self.rig.get("/v1/files").json, [reply.json["file"]])
+        self.assertEqual(self.spooled(), [f"blobs/{digest}.goo"])
+
+    def test_twice(self) -> None:
+        """The same upload again is no error and takes no more room."""
+        for _ in range(2):
+            self.assertEqual(self.rig.put().status, 201)
+        self.assertEqual((self.names(), len(self.spooled())), (["plate.goo"], 1))
+
+    def test_replaced(self) -> None:
+        """The same name with other bytes stands for the new ones; the old ones are gone."""
+        old, new = goo(b"old"), goo(b"new!")
+        self.rig.put("plate.goo", old)
+        self.assertEqual(self.rig.put("plate.goo", new).json["file"]["md5"], md5(new))
+        self.assertEqual((self.names(), self.spooled()), (["plate.goo"], [f"blobs/{md5(new)}.goo"]))
+        self.assert_refused(self.rig.get(f"/v1/files/{md5(old)}"), 404, "file_missing")
+
+    def test_names(self) -> None:
+        """Any name that people give files comes back as it was, and its address leads to it."""
+        for sent, name in (
+            ("my%20plate%20(1).goo", "my plate (1).goo"),
+            ("Dra%C4%8Dica.goo", "Dra\u010dica.goo"),
+            ("Drac%CC%8Cica.goo", "Dra\u010dica.goo"),
+            ("%E5%BD%AB%E5%88%BB%20%F0%9F%90%89.goo", "\u5f6b\u523b \U0001f409.goo"),
+            ("100%25.goo", "100%.goo"),
+            ("100%2525.goo", "100%25.goo"),
+            ("a+b&c=d%3Fe%23f;g.goo", "a+b&c=d?e#f;g.goo"),
+            ("%3Cimg%20src=x%20onerror=alert(1)%3E.goo", "<img src=x onerror=alert(1)>.goo"),
+            ("trailing%20.goo%20", "trailing .goo "),
+        ):
+            reply = self.rig.put(sent)
+            self.assertEqual((reply.status, reply.json["file"]["name"]), (201, name))
+            headed = self.rig.ask("HEAD", reply.headers["location"])
+            self.assertEqual((headed.status, headed.headers["etag"]), (200, reply.headers["etag"]))
+            self.assertEqual(self.rig.ask("DELETE", reply.json["file"]["url"]).status, 204)
+
+    def test_bad_names(self) -> None:
+        """A name that is a path, hidden, invisible, too long or another file's MD5 is refused before the body."""
+        for name in (
+            "a%2Fb.goo",
+            "folder/a.goo",
+            "..%2F..%2Fetc%2Fpasswd",
+            "..",
+            "%2e%2e",
+            "a%5Cb.goo",
+            ".hidden.goo",
+            "a%00b.goo",
+            "%E2%80%AEoog.exe",
+            "x" * 250 + ".goo",
+            "%20",
+            "a" * 32,
+        ):
+            reply = self.begin(name, 1_000_000).reply
+            self.assert_refused(reply, 422, "bad_name")
+        evil = self.begin("a%0D%0AX-Evil:1.goo", 1_000_000).reply
+        self.assert_refused(evil, 404, "not_found")
+        self.assertNotIn("x-evil", evil.headers)
+        self.assertEqual((self.names(), self.spooled()), ([], []))
+
+    def test_unknown_kind(self) -> None:
+        """What is no sliced file is refused as soon as its first bytes show it, and named."""
+        pending = self.begin("model.goo", 1_000_000)
+        pending.send(b"PK\x03\x04" + bytes(60))
+        error = self.assert_refused(pending.reply, 422, "unknown_format")
+        self.assertIn("ZIP", error["message"])
+        self.assertEqual(self.spooled(), [])
+
+    def test_truncated(self) -> None:
+        """A .goo whose end is missing is refused: the printer would stop in the middle."""
+        self.assert_refused(self.rig.put("a.goo", goo()[:-3]), 422, "unknown_format")
+        self.assertEqual(self.spooled(), [])
+
+    def test_empty(self) -> None:
+        """An empty file is refused."""
+        error = self.assert_refused(self.rig.put("a.goo", b""), 422, "unknown_format")
+        self.assertIn("empty", error["message"])
+
+    def test_chunked(self) -> None:
+        """An upload of unannounced length is stored, too."""
+        content = goo(b"abc")
+        head = b"PUT /v1/files/a.goo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        pending = self.rig.begin("GET", "/healthz")
+        before = len(pending.transport.value())
+        pending.send(head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(content), content))
+        self.assertTrue(pending.transport.value()[before:].startswith(b"HTTP/1.1 201 "))
+        self.assertEqual(self.names(), ["a.goo"])
+
+    def test_interrupted(self) -> None:
+        """A client that leaves in the middle leaves nothing behind, neither on the disk nor in the log."""
+        pending = self.begin("a.goo", 1000)
+        pending.send(goo()[:20])
+        self.assertEqual(len(self.spooled()), 1)
+        pending.leave()
+        self.assertEqual((self.names(), self.spooled()), ([], []))
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_stalled(self) -> None:
+        """A client that sends nothing more for a long while is told so, and leaves nothing behind."""
+        pending = self.begin("a.goo", 1000)
+        pending.send(goo()[:20])
+        self.rig.clock.advance(61)
+        self.assert_refused(pending.reply, 400, "interrupted")
+        self.assertEqual(self.spooled(), [])
+
+    def test_too_large(self) -> None:
+        """A file beyond the limit is refused before its body, and not asked for."""
+        self.rig = self.make(limits=Limits(quota=0, max_size=1000, reserve=0))
+        for headers in ({}, {"Expect": "100-continue"}):
+            reply = self.begin("a.goo", 1001, **headers).reply
+            self.assert_refused(reply, 413, "file_too_large")
+            self.assertEqual(reply.headers["connection"], "close")
+        self.assertEqual(self.rig.put("a.goo", goo(bytes(1000 - len(goo(b""))))).status, 201)
+
+    def test_full(self) -> None:
+        """Without room for it, a file is refused before its body, with what is missing."""
+        self.rig = self.make(limits=Limits(quota=100, max_size=1000, reserve=0))
+        self.assertEqual(self.rig.put().status, 201)
+        reply = self.begin("b.goo", 90).reply
+        self.assert_refused(reply, 507, "store_full")
+        self.assertEqual(reply.reason, "Insufficient Storage")
+        self.assertEqual(self.names(), ["plate.goo"])
+
+    def test_continue(self) -> None:
+        """A client that asks first is told to go on when the head is good."""
+        pending = self.begin("a.goo", len(goo()), Expect="100-continue")
+        self.assertEqual(pending.transport.value(), b"HTTP/1.1 100 Continue\r\n\r\n")
+        pending.transport.clear()
+        pending.send(goo())
+        self.assertEqual(pending.reply.status, 201)
+
+    def test_needs_a_name(self) -> None:
+        """An upload without a name is refused with what is possible there."""
+        for target in ("/v1/files", "/v1/files/"):
+            reply = self.rig.ask("PUT", target)
+            self.assert_refused(reply, 405, "method_not_allowed")
+            self.assertEqual(reply.headers["allow"], "GET, HEAD")
+
+    def test_what_streams(self) -> None:
+        """Only uploads of files are streamed; other bodies are small and complete."""
+        self.assertTrue(is_upload(b"PUT", b"/v1/files/a.goo"))
+        for method, path in ((b"POST", b"/v1/files/a.goo"), (b"PUT", b"/v1/files"), (b"PUT", b"/v1/printers/a")):
+            self.assertFalse(is_upload(method, path))
+
+
+class ListTests(FilesCase):
+    """``GET /v1/files``."""
+
+    def test_order(self) -> None:
+        """Files are listed in the order of their upload."""
+        for name in ("b.goo", "a.goo", "c.goo"):
+            self.rig.put(name, goo(name.encode()))
+            self.rig.clock.advance(1)
+        self.assertEqual(self.names(), ["b.goo", "a.goo", "c.goo"])
+        self.assertNotIn("path", self.rig.get("/v1/files").json[0])
+
+
+class DeleteTests(FilesCase):
+    """``DELETE /v1/files/<name>``."""
+
+    def test_deleted(self) -> None:
+        """A deleted file is gone from the list and from the disk."""
+        self.rig.put()
+        self.assertEqual(self.rig.ask("DELETE", "/v1/files/plate.goo").status, 204)
+        self.assertEqual((self.names(), self.spooled()), ([], []))
+
+    def test_by_md5(self) -> None:
+        """By its MD5, a file is deleted under all of its names."""
+        self.rig.put("a.goo")
+        self.rig.put("b.goo")
+        self.assertEqual(self.rig.ask("DELETE", f"/v1/files/{md5(goo()).upper()}").status, 204)
+        self.assertEqual(self.names(), [])
+
+    def test_missing(self) -> None:
+        """What is not stored cannot be deleted."""
+        for name in ("nothing.goo", "a/b", "a" * 32):
+            self.assert_refused(self.rig.ask("DELETE", f"/v1/files/{name}"), 404, "file_missing")
+
+    def test_in_use(self) -> None:
+        """A file that a job needs is kept, and can be deleted when the job is over."""
+        self.rig.announce()
+        self.rig.connect()
+        self.rig.publish(Status((0,)))
+        self.rig.put()
+        self.rig.post(f"/v1/printers/{SATURN}/print", {"file": "plate.goo"})
+        self.assert_refused(self.rig.ask("DELETE", "/v1/files/plate.goo"), 409, "file_in_use")
+        self.assertEqual(self.names(), ["plate.goo"])
+        self.rig.ask("POST", f"/v1/printers/{SATURN}/stop")
+        self.assertEqual(self.rig.ask("DELETE", "/v1/files/plate.goo").status, 204)
+
+
+class MissingTests(FilesCase):
+    """``GET /v1/files/<name>`` of what is not there."""
+
+    def test_missing(self) -> None:
+        """A file that is not stored is not found, in JSON, by GET and by HEAD."""
+        self.assert_refused(self.rig.get("/v1/files/nothing.goo"), 404, "file_missing")
+        self.assertEqual(self.rig.ask("HEAD", "/v1/files/nothing.goo").status, 404)
+        self.assert_refused(self.rig.get("/v1/files/..%2F..%2Fnames.json"), 404, "file_missing")
+
+    def test_lost_bytes(self) -> None:
+        """A file whose bytes somebody removed from the disk is not found, in JSON, and no path is told."""
+        self.rig.put()
+        (self.rig.directory / "files" / "blobs" / f"{md5(goo())}.goo").unlink()
+        reply = self.rig.get("/v1/files/plate.goo")
+        self.assert_refused(reply, 404, "file_missing")
+        self.assertNotIn(str(self.rig.directory), reply.body.decode())
