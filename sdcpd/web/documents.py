@@ -121,8 +121,8 @@ class AckDocument(Struct, frozen=True):
 def progress_of(printer: Printer) -> float | None:
     """Percent of the layers, 0 to 100; 100 only when the printer says that it is complete."""
     status = printer.status
-    if status is None or status.print.total_layer <= 0:
-        return None
+    if status is None or status.print.total_layer <= 0 or printer.phase is Phase.TRANSFER:
+        return None  # while a file arrives, the numbers are those of the print before
     if outcome_of(status, printer.generation) is Outcome.COMPLETE:
         return 100.0
     percent = 100.0 * max(0, status.print.current_layer) / status.print.total_layer
@@ -152,6 +152,8 @@ class Documents:
         heard = self._fleet.heard(printer.id)
         job = printer.job
         base = f"/v1/printers/{printer.slug}"
+        total = max(0, status.print.total_layer) if status is not None else 0
+        layer = max(0, status.print.current_layer) if status is not None else 0
         return PrinterDocument(
             id=printer.slug,
             mainboard_id=printer.id,
@@ -164,8 +166,8 @@ class Documents:
             reachability=printer.reachability.value,
             online=printer.reachability is Reachability.ONLINE,
             phase=printer.phase.value,
-            layer=max(0, status.print.current_layer) if status is not None else 0,
-            total_layers=max(0, status.print.total_layer) if status is not None else 0,
+            layer=min(layer, total) if total else layer,
+            total_layers=total,
             progress=progress_of(printer),
             eta_s=eta_of(printer),
             file=self._file(printer, status),
