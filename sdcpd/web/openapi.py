@@ -80,7 +80,11 @@ def _responses(route: Route, schema_of: Mapping[str, Any]) -> dict[str, object]:
     elif route.content:
         good["content"] = {route.content: {}}
     responses: dict[str, object] = {str(route.status): good}
-    refusals = {*route.also, 403} if route.scope else set(route.also)
+    refusals = {*route.also}
+    if route.scope is not None:
+        refusals.add(403)
+    if route.query or route.takes is not None:
+        refusals.add(400)
     for status in sorted(refusals):
         refusal: dict[str, object] = {"description": HTTPStatus(status).phrase}
         if status >= 400:
