@@ -128,8 +128,9 @@ class Transfer:
         self._running = False
         self._whole = False
         self._taken = (0, 0)
+        self._offset = 0
         self.sent = 0
-        """Bytes the printer has taken, by its own count or ours, whichever is further."""
+        """Bytes the printer has taken: by its own count as soon as it tells one, by ours before."""
 
     def requested(self, now: float) -> None:
         """The printer asked our HTTP server for the file; only bytes count after the first time."""
@@ -139,9 +140,11 @@ class Transfer:
 
     def served(self, offset: int, now: float) -> None:
         """Our HTTP server has handed out the bytes up to ``offset``."""
-        if offset != self.sent:
+        if offset != self._offset:
             self._since = now
-        self.sent = offset
+        self._offset = offset
+        if not self._running:
+            self.sent = offset
         if offset >= self._size:
             self._whole = True
 
@@ -158,7 +161,7 @@ class Transfer:
                 self._since = now
             self._running = True
             self._taken = taken
-            self.sent = max(self.sent, min(told.download_offset, self._size))
+            self.sent = max(0, min(told.download_offset, self._size))
             return None
         fresh = self._running or self._stale not in (None, told)
         if told.status == TransferState.DONE:
