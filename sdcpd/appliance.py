@@ -1,8 +1,8 @@
 """The service tree: ordered start and stop, and a reload that touches only what changed.
 
 One decision: a child belongs to the sections of the configuration that it was made from. A reload makes anew only
-the children whose sections differ; if one of the new ones cannot work, the old ones are made again, so a
-configuration is in force as a whole or not at all.
+the children whose sections differ, and binds their ports before the old ones are stopped, so a configuration that
+cannot work changes nothing. Only a port that is our own already has to be freed first, and is bound again if need be.
 """
 
 from __future__ import annotations
@@ -141,30 +141,43 @@ class Appliance(MultiService):
 
     async def _replace(self, new: Config, changed: list[Part]) -> bool:
         old = self.config
-        for place, part in enumerate(changed):
-            before = self.getServiceNamed(part.name)
-            await maybeDeferred(before.disownServiceParent)
-            try:
-                self._add(part, part.make(new))
-            except ConfigError as error:
-                _log.error(
-                    "The new configuration is refused, the old one stays: {error}. {hint}",
-                    error=error,
-                    hint=error.hint,
-                )
-                for undo in reversed(changed[: place + 1]):
-                    await self._put_back(undo, old)
-                self._tell_ports()
-                return False
+        made: dict[str, IService] = {}
+        removed: list[Part] = []
+        try:
+            for part in changed:
+                made[part.name] = child = part.make(new)
+                if not self._in_the_way_of(child):
+                    child.privilegedStartService()
+            for part in changed:
+                await maybeDeferred(self.getServiceNamed(part.name).disownServiceParent)
+                removed.append(part)
+            for part in changed:
+                self._add(part, made[part.name])
+        except ConfigError as error:
+            _log.error(
+                "The new configuration is refused, the old one stays: {error}. {hint}", error=error, hint=error.hint
+            )
+            for name, child in made.items():
+                added = self.namedServices.get(name) is child
+                await maybeDeferred(child.disownServiceParent if added else child.stopService)
+            for part in removed:
+                self._put_back(part, old)
+            self._tell_ports()
+            return False
         self.config = new
         self._reconfigured(new)
         self._tell_ports()
         _log.info("Reloaded; made anew: {parts}", parts=", ".join(part.name for part in changed) or "nothing")
         return True
 
-    async def _put_back(self, part: Part, old: Config) -> None:
-        if part.name in self.namedServices:
-            await maybeDeferred(self.getServiceNamed(part.name).disownServiceParent)
+    def _in_the_way_of(self, child: IService) -> bool:
+        """Whether a port that ``child`` needs is our own: then it can only be bound after the old one has gone."""
+        wanted = self._each(child) if isinstance(child, MultiService) else [child]
+        listeners = [service for service in wanted if isinstance(service, Listener)]
+        held = [service for service in self._each(self) if isinstance(service, Listener)]
+        return any(ours.blocks(theirs) for ours in held for theirs in listeners)
+
+    def _put_back(self, part: Part, old: Config) -> None:
         try:
             self._add(part, part.make(old))
         except ConfigError as error:

@@ -47,6 +47,11 @@ class Listener(Service):
             return f"{host.host}:{host.port}"
         return os.fsdecode(getattr(host, "name", b""))
 
+    def blocks(self, other: Listener) -> bool:
+        """Whether ``other`` cannot be bound while this is: both want the same port or the same path."""
+        wanted = other.description.partition(":")[2].partition(":")[0].removeprefix("port=").removeprefix("address=")
+        return wanted == (str(self.port) if self.port else self.address or None)
+
     def privilegedStartService(self) -> None:
         """Bind the port; raises ``ConfigError`` that names the key if that fails."""
         if self._port is not None:

@@ -213,9 +213,8 @@ class ReloadTests(ApplianceTestCase):
         self.reactor.busy.add(1884)
         self.assertFalse(self.reload(self.mqtt("tcp:1884")))
         self.listens(1883, 8080, 8443)
-        self.assertEqual((self.appliance.config, self.configured), (self.config, []))
-        self.assertTrue(all(child.running for child in self.appliance.namedServices.values()))
-        self.assertEqual(set(self.appliance.namedServices), set(self.children))
+        self.same("mqtt", "web", "discovery", "watch")
+        self.assertEqual((self.appliance.config, self.configured, self.diary), (self.config, [], []))
         self.assertTrue(any("[mqtt] listen" in line and "the old one stays" in line for line in lines))
         self.assertEqual(self.ports()["mqtt"][0]["port"], 1883)
         self.assertTrue(self.reload(self.mqtt("tcp:1885")))
@@ -227,19 +226,37 @@ class ReloadTests(ApplianceTestCase):
         self.listens(1883, 8080, 8443)
 
     def test_second_busy(self) -> None:
-        """If the second of two new ports is busy, the first goes back as well."""
+        """If the last of several new ports is busy, none of the others is in use."""
         logged(self)
         self.reactor.busy.add(8081)
         web = replace(self.config.web, listen=("tcp:8085", "tcp:8081"))
         self.assertFalse(self.reload(replace(self.mqtt("tcp:1884"), web=web)))
         self.listens(1883, 8080, 8443)
+        self.same("mqtt", "web", "discovery", "watch")
+
+    def test_second_busy_after_first(self) -> None:
+        """If that shows only when old ports had to be freed, the old ones are bound again."""
+        logged(self)
+        self.reactor.busy.add(8081)
+        web = replace(self.config.web, listen=("tcp:8080", "tcp:8081"))
+        self.assertFalse(self.reload(replace(self.mqtt("tcp:1884"), web=web)))
+        self.listens(1883, 8080, 8443)
         self.assertEqual(self.appliance.config, self.config)
+        self.assertEqual(set(self.appliance.namedServices), set(self.children))
+        self.assertTrue(all(child.running for child in self.appliance.namedServices.values()))
+
+    def test_ports_exchanged(self) -> None:
+        """Two parts may exchange their ports."""
+        web = replace(self.config.web, listen=("tcp:1883",))
+        self.assertTrue(self.reload(replace(self.mqtt("tcp:8080"), web=web)))
+        self.listens(1883, 8080)
+        self.assertEqual(self.ports()["mqtt"][0]["port"], 8080)
 
     def test_no_way_back(self) -> None:
         """If the old port was taken meanwhile as well, that is said, and everything else works on."""
         lines = logged(self)
-        self.reactor.busy |= {1883, 1884}
-        self.assertFalse(self.reload(self.mqtt("tcp:1884")))
+        self.reactor.busy.add(1883)
+        self.assertFalse(self.reload(self.mqtt("tcp:1883:interface=127.0.0.1")))
         self.listens(8080, 8443)
         self.assertTrue(any("mqtt is down" in line for line in lines))
         self.reactor.busy.clear()

@@ -82,6 +82,18 @@ class ListenerTests(SynchronousTestCase):
         listener.startService()
         self.assertEqual((listener.port, listener.address), (0, "/run/sdcpd/web.sock"))
 
+    def test_blocks(self) -> None:
+        """Two listeners that want the same port or path cannot be bound together; who is not bound blocks nobody."""
+        bound = self.listener("tcp:0")
+        other = {text: self.listener(text) for text in ("tcp:50000:interface=::1", "ssl:port=50000", "tcp:1", "tcp:0")}
+        self.assertFalse(any(bound.blocks(o) for o in other.values()))
+        bound.startService()
+        self.assertEqual([bound.blocks(o) for o in other.values()], [True, True, False, False])
+        path = self.listener("unix:/run/a.sock")
+        path.startService()
+        self.assertTrue(path.blocks(self.listener("unix:/run/a.sock:mode=660")))
+        self.assertFalse(path.blocks(self.listener("tcp:0")))
+
     def test_other_failure(self) -> None:
         """An error that is not the network's is shown in its own words."""
         error = self.refused("unix:/run/taken.sock:mode=nonsense")
