@@ -22,6 +22,7 @@ __all__ = ["run", "uploads"]
 
 _END = b"\x00\x00\x00\x07\x00\x00\x00DLP\x00"
 _SAMPLE = 0.02
+_TURNS = 2
 
 
 class _Moved(Struct, frozen=True):
@@ -73,34 +74,48 @@ def _moved(bench: Bench, server: Child, size: int, *curl: str) -> _Moved:
     return _Moved(size / took / 1e6, max(0, peak - before), server.cpu() - cpu)
 
 
+def _both(bench: Bench, server: Child, size: int, source: Path, sent: str, fetched: str) -> tuple[_Moved, _Moved]:
+    up = _moved(bench, server, size, "-T", str(source), sent)
+    return up, _moved(bench, server, size, fetched)
+
+
+def _best(found: list[_Moved]) -> _Moved:
+    """The fastest of several, with the largest growth: a disk has bad moments, a memory leak has none."""
+    best = max(found, key=lambda moved: moved.rate)
+    return _Moved(best.rate, max(moved.growth for moved in found), min(moved.cpu for moved in found))
+
+
 def run(scale: Scale) -> Table:
-    """Send and fetch the file, by the daemon and by the bare server."""
+    """Send and fetch the file, by the daemon and by the bare server, in turns."""
     with Bench() as bench:
         size = scale.file
         free = shutil.disk_usage(bench.directory).free
-        if free < 3 * size:
-            size = free // 4
+        if free < 4 * size:
+            size = free // 5
             say(f"NOTE: only {free / 1e9:.1f} GB free in {bench.directory.parent}; the file has {size / 1e9:.2f} GB")
         source = sparse_goo(bench.directory / "large.goo", size)
         size = source.stat().st_size
-        say(f"files: {size / 1e6:,.0f} MB to sdcpd and back")
         daemon = bench.daemon()
         daemon.wait_ready()
         port = daemon.port("web")
-        url = f"http://127.0.0.1:{port}/v1/files/large.goo"
-        daemon.settle(5.0)
-        up = _moved(bench, daemon, size, "-T", str(source), url)
-        down = _moved(bench, daemon, size, url)
-        fetch(port, "/v1/files/large.goo", method="DELETE")
-        daemon.end()
-        say("files: the same with bare twisted.web")
         place = bench.directory / "bare"
         place.mkdir()
-        server, port = bench.ceiling("files", str(place))
-        fetch(port, "/")
-        url = f"http://127.0.0.1:{port}/received"
-        bare_up = _moved(bench, server, size, "-T", str(source), url)
-        bare_down = _moved(bench, server, size, url)
+        server, bare_port = bench.ceiling("files", str(place))
+        fetch(bare_port, "/")
+        daemon.settle(5.0)
+        ours: list[tuple[_Moved, _Moved]] = []
+        bare: list[tuple[_Moved, _Moved]] = []
+        for turn in range(_TURNS):
+            say(f"files: {size / 1e6:,.0f} MB to bare twisted.web and back, {turn + 1} of {_TURNS}")
+            url = f"http://127.0.0.1:{bare_port}/received"
+            bare.append(_both(bench, server, size, source, url, url))
+            (place / "received").unlink()
+            say(f"files: {size / 1e6:,.0f} MB to sdcpd and back, {turn + 1} of {_TURNS}")
+            url = f"http://127.0.0.1:{port}/v1/files/large.goo"
+            ours.append(_both(bench, daemon, size, source, url, url))
+            fetch(port, "/v1/files/large.goo", method="DELETE")
+    up, down = (_best([pair[way] for pair in ours]) for way in (0, 1))
+    bare_up, bare_down = (_best([pair[way] for pair in bare]) for way in (0, 1))
     gigabytes = size / 1e9
     return Table(
         f"files: one of {size / 1e6:,.0f} MB",
@@ -113,5 +128,5 @@ def run(scale: Scale) -> Table:
             Line("download: CPU", down.cpu / gigabytes, "s/GB", bare_down.cpu / gigabytes),
             Line("download: memory growth", down.growth / 1e6, "MB", bare_down.growth / 1e6, 10.0),
         ),
-        ("Wall time from the start of curl to its end; each upload ends with fsync.",),
+        (f"Wall time from the start of curl to its end, the better of {_TURNS}; each upload ends with fsync.",),
     )

@@ -77,13 +77,8 @@ def _status(layer: object, ticks: object) -> dict[str, object]:
             "ErrorNumber": 0,
             "Filename": "bench_plate_with_nine_parts.goo",
         },
-        "FileTransferInfo": {
-            "Status": 0,
-            "DownloadOffset": 0,
-            "CheckOffset": 0,
-            "FileTotalSize": 0,
-            "Filename": "",
-        },
+        "FileTransferInfo": dict.fromkeys(("Status", "DownloadOffset", "CheckOffset", "FileTotalSize"), 0)
+        | {"Filename": ""},
     }
 
 
@@ -367,7 +362,6 @@ class Farm:
         return {
             "acked": acked,
             "seconds": took,
-            "p50": waits[len(waits) // 2],
             "p99": waits[len(waits) * 99 // 100],
             "cpu": used,
             "connected": len(self._by_descriptor),

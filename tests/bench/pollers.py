@@ -38,7 +38,7 @@ class Pollers:
         for line in sys.stdin:
             order = json.loads(line)
             if order["do"] == "open":
-                answer = self._open_all(int(order["count"]))
+                answer = self._open_all(int(order["count"]), float(order["seconds"]))
             else:
                 answer = self._collect(bool(order["again"]), float(order["seconds"]))
             sys.stdout.write(json.dumps(answer) + "\n")
@@ -51,63 +51,64 @@ class Pollers:
         self._held[descriptor] = b""
         self._open[descriptor].send(head.encode())
 
-    def _answered(self, descriptor: int) -> bool:
-        """Read; whether the whole answer is there now."""
+    def _answered(self, descriptor: int) -> bytes | None:
+        """Read; the whole answer if it is there now."""
         piece = self._open[descriptor].recv(65536)
         if not piece:
             raise SystemExit("the server closed a poll")
         data = self._held[descriptor] = self._held[descriptor] + piece
         head, end, body = data.partition(b"\r\n\r\n")
         if not end:
-            return False
+            return None
         length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
         if len(body) < int(length):
-            return False
+            return None
         if not head.startswith(b"HTTP/1.1 200"):
             raise SystemExit(f"a poll was answered with {head[:200]!r}")
         self._cursor[descriptor] = body[11 : body.index(b'"', 11)].decode()
-        return True
+        return body
 
-    def _open_all(self, count: int) -> dict[str, Any]:
-        start, opened, waiting = time.monotonic(), 0, 0
-        while waiting < count:
-            while opened < count and opened - waiting < _AT_ONCE:
+    def _open_all(self, count: int, seconds: float) -> dict[str, Any]:
+        start, waiting = time.monotonic(), set[int]()
+        while len(waiting) < count and time.monotonic() - start < seconds:
+            while len(self._open) < count and len(self._open) - len(waiting) < _AT_ONCE:
                 one = socket.create_connection(("127.0.0.1", self._port))
                 one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 one.setblocking(False)
                 self._open[one.fileno()] = one
                 self._poll.register(one, select.EPOLLIN)
                 self._ask(one.fileno())
-                opened += 1
             for descriptor, _ in self._poll.poll(1.0):
-                if self._answered(descriptor):
-                    waiting += 1
+                if self._answered(descriptor) is not None:
+                    waiting.add(descriptor)
                     self._ask(descriptor)
-        return {"open": waiting, "seconds": time.monotonic() - start}
+        took = time.monotonic() - start
+        for descriptor in set(self._open) - waiting:
+            self._poll.unregister(descriptor)
+            self._open.pop(descriptor).close()
+        return {"open": len(waiting), "seconds": took}
 
     def _collect(self, again: bool, seconds: float) -> dict[str, Any]:
-        """Wait until each is answered; who is answered polls again, at once or when all have been."""
+        """Wait until each has news; who has polls again, at once or when all have been answered."""
         deadline = time.monotonic() + seconds
-        at: list[float] = []
-        bytes_ = 0
+        at: dict[int, float] = {}
         while len(at) < len(self._open) and time.monotonic() < deadline:
             for descriptor, _ in self._poll.poll(0.5):
-                if self._answered(descriptor):
-                    at.append(time.monotonic())
-                    bytes_ = len(self._held[descriptor])
-                    if again:
-                        self._ask(descriptor)
+                body = self._answered(descriptor)
+                if body is None:
+                    continue
+                now = time.monotonic()
+                if b'"timed_out":true' in body[:200]:
+                    self._ask(descriptor)  # no news, only the end of its patience
+                    continue
+                at.setdefault(descriptor, now)
+                if again:
+                    self._ask(descriptor)
         if not again:
-            for descriptor in self._open:
+            for descriptor in at:
                 self._ask(descriptor)
-        at.sort()
-        return {
-            "count": len(at),
-            "first": at[0] if at else 0.0,
-            "median": at[len(at) // 2] if at else 0.0,
-            "last": at[-1] if at else 0.0,
-            "bytes": bytes_,
-        }
+        times = sorted(at.values()) or [0.0]
+        return {"count": len(at), "first": times[0], "median": times[len(times) // 2], "last": times[-1]}
 
 
 def _main() -> None:

@@ -20,6 +20,8 @@ from tests.bench.table import Line, Scale, Table, say
 __all__ = ["run"]
 
 _WITHIN = 30.0
+_OPENING = 40.0
+"""Seconds that opening may take: a poll is held for 49.5 s at least, and all must wait at the same time."""
 _BREATH = 0.0005
 """Seconds per waiter that the daemon pauses after a burst (``sdcpd.waiters``)."""
 
@@ -29,9 +31,11 @@ class _Woken(Struct, frozen=True):
     median: float
     last: float
     cpu: float
+    lost: int
 
 
 class _Found(Struct, frozen=True):
+    count: int
     opened: float
     each: float
     alone: _Woken
@@ -39,20 +43,22 @@ class _Found(Struct, frozen=True):
 
 
 def _wake(server: Child, pollers: Child, wake: Any, count: int, again: bool) -> _Woken:
-    server.settle()
+    server.settle(5.0)
     time.sleep(max(0.5, count * _BREATH + 0.3))
     cpu = server.cpu()
     pollers.tell(do="collect", again=again, seconds=_WITHIN)
     time.sleep(0.2)
     at = wake()
     found = pollers.hear(_WITHIN + 10)
-    if found["count"] < count:
-        raise ChildProcessError(f"only {found['count']} of {count} polls were answered: {server.last_words()}")
+    lost = count - found["count"]
+    if lost:
+        say(f"NOTE: {lost} of {count} polls were not answered within {_WITHIN:.0f} s")
     if found["first"] < at:
         say("NOTE: something else had woken some of the polls before")
-    server.settle()  # the polls that followed the answers are part of the cost
+    server.settle(5.0)  # the polls that followed the answers are part of the cost
     used = server.cpu() - cpu
-    return _Woken(found["first"] - at, found["median"] - at, found["last"] - at, used)
+    last = _WITHIN if lost else found["last"] - at
+    return _Woken(found["first"] - at, found["median"] - at, last, used, lost)
 
 
 def _measure(bench: Bench, server: Child, port: int, count: int, wake: Any) -> _Found:
@@ -60,13 +66,16 @@ def _measure(bench: Bench, server: Child, port: int, count: int, wake: Any) -> _
     fetch(port, "/v1/updates")
     server.settle()
     before = server.rss()
-    opened = pollers.ask(do="open", count=count)
-    server.settle()
+    opened = pollers.ask(do="open", count=count, seconds=_OPENING)
+    if opened["open"] < count:
+        say(f"NOTE: only {opened['open']} polls could be opened within {_OPENING:.0f} s")
+        count = int(opened["open"])
+    server.settle(5.0)
     each = (server.rss() - before) / count
     alone = _wake(server, pollers, wake, count, again=False)
     again = _wake(server, pollers, wake, count, again=True)
     pollers.end()
-    return _Found(opened["open"] / opened["seconds"], each, alone, again)
+    return _Found(count, opened["open"] / opened["seconds"], each, alone, again)
 
 
 def _ours(count: int) -> tuple[_Found, bytes]:
@@ -104,8 +113,15 @@ def run(scale: Scale) -> Table:
         say(f"polls: {count} at sdcpd")
         ours, body = _ours(count)
         say(f"polls: {count} at a bare resource")
-        bare = _bare(count, body)
-        lines += _lines(count, ours, bare)
+        bare = _bare(ours.count, body)
+        lines += _lines(ours.count, ours, bare)
+        if ours.count < count:
+            notes.append(f"MISSED: of {count} polls only {ours.count} could be opened within {_OPENING:.0f} s.")
+        lost = max(ours.alone.lost, ours.again.lost)
+        if lost:
+            notes.append(
+                f"MISSED: {lost} of {ours.count} polls were not answered within {_WITHIN:.0f} s of the status."
+            )
         notes.append(f"{count} polls: one answer has {len(body):,} bytes of body.")
     return Table(
         "polls: one status wakes everybody who waits",
