@@ -41,6 +41,8 @@ INVITATIONS = 3
 """Invitations in a row, before the printer is asked less often."""
 BACK_OFF = (15.0, 30.0, 60.0)
 """Seconds between invitations after that; the last one holds from then on."""
+SLACK = 0.5
+"""Seconds by which an answer may come before its invitation is due: probes have the same period."""
 SLICE = 64
 """Datagrams of a sweep over a network that leave at once."""
 
@@ -64,7 +66,10 @@ class _Invitations(Struct):
     """How often a printer was asked to connect since it last was connected."""
 
     sent: int = 0
+    last: float = 0.0
     due: float = 0.0
+    in_vain: bool = False
+    """Whether somebody was told that they lead to nothing."""
 
 
 def interfaces_of(wanted: Iterable[str]) -> list[Interface]:
@@ -310,32 +315,37 @@ class Discovery(Service):
     def _invite(self, eye: _Eye, printer: Printer, peer: tuple[str, int]) -> None:
         now = self._reactor.seconds()
         asked = self._invitations.setdefault(printer.id, _Invitations())
-        if now < asked.due:
-            return
         port = self._broker_port()
         if not port:
             return  # the broker is just being replaced
-        if asked.sent >= INVITATIONS:
-            ours = eye.interface.address if eye.interface is not None else local_address_towards(*peer)
-            self._fleet.explain(
-                printer.id,
-                f"The printer answers by UDP but does not connect to TCP port {port} at {ours}. Firewall? "
-                f"Let {printer.address} reach that port on this machine.",
-            )
-            if asked.sent == INVITATIONS:
-                _log.warn(
-                    "{id} at {address} does not connect to port {port} at {ours}: firewall?",
-                    id=printer.id,
-                    address=printer.address,
-                    port=port,
-                    ours=ours,
-                )
-                self._fleet.happened(printer.id, "unreachable_back", {"port": port, "address": ours})
+        if asked.sent >= INVITATIONS and now >= asked.last + INVITE_WAIT - SLACK:
+            self._in_vain(eye, printer, peer, port, news=not asked.in_vain)
+            asked.in_vain = True
+        if now < asked.due:
+            return
         eye.send(invitation(port), *peer)
         asked.sent += 1
+        asked.last = now
         late = asked.sent - INVITATIONS
-        asked.due = now + (INVITE_WAIT if late < 0 else BACK_OFF[min(late, len(BACK_OFF) - 1)]) - 0.5
+        asked.due = now + (INVITE_WAIT if late < 0 else BACK_OFF[min(late, len(BACK_OFF) - 1)]) - SLACK
         _log.debug("Invited {id} to port {port}", id=printer.id, port=port)
+
+    def _in_vain(self, eye: _Eye, printer: Printer, peer: tuple[str, int], port: int, *, news: bool) -> None:
+        ours = eye.interface.address if eye.interface is not None else local_address_towards(*peer)
+        self._fleet.explain(
+            printer.id,
+            f"The printer answers by UDP but does not connect to TCP port {port} at {ours}. Firewall? "
+            f"Let {printer.address} reach that port on this machine.",
+        )
+        if news:
+            _log.warn(
+                "{id} at {address} does not connect to port {port} at {ours}: firewall?",
+                id=printer.id,
+                address=printer.address,
+                port=port,
+                ours=ours,
+            )
+            self._fleet.happened(printer.id, "unreachable_back", {"port": port, "address": ours})
 
 
 def local_address_towards(host: str, port: int) -> str:

@@ -331,8 +331,10 @@ class InvitationTests(DiscoveryTestCase):
     def test_firewall(self) -> None:
         """After three invitations in vain somebody hears of the firewall: which port, and at which address."""
         lines = logged(self)
-        self.answer(20)
+        self.answer(15)
         self.assertIsNone(self.printer().message)
+        self.answer(2)
+        self.assertIn("Firewall?", str(self.printer().message))
         self.answer(180)
         message = str(self.printer().message)
         for word in ("Firewall?", "1883", LAN.address, HOME):

@@ -19,6 +19,7 @@ from sdcpd.web.errors import Refusal
 __all__ = ["Access", "Client"]
 
 _SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
+_FORWARDED = (b"x-forwarded-for", b"x-real-ip", b"forwarded")
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -47,6 +48,9 @@ class Client:
         self.scopes = scopes
 
 
+_FORWARDER = Client("of an unknown proxy", False, frozenset())
+
+
 class Access:
     """The rules of ``[access]`` and ``[web]``, replaced whole at a reload."""
 
@@ -67,6 +71,8 @@ class Access:
     def client(self, request: IRequest) -> Client:
         """Who asks, by the connection; forwarded headers count only from configured proxies."""
         peer = getattr(request.getClientAddress(), "host", "") or ""
+        if not self._is_proxy(peer) and any(request.requestHeaders.hasHeader(name) for name in _FORWARDED):
+            return _FORWARDER  # or everybody behind a proxy on this machine would be this machine
         if self._proxies:
             peer = self._behind_proxies(request, peer)
         client = self._known.get(peer)
@@ -112,7 +118,9 @@ class Access:
                 403,
                 "forbidden",
                 f"Your address {client.address} may not do this: it needs the scope {scope!r}.",
-                "An administrator can grant it to your network under [access] trusted.",
+                "An administrator can list the proxy under [web] proxies."
+                if client is _FORWARDER
+                else "An administrator can grant it to your network under [access] trusted.",
             )
         return client
 

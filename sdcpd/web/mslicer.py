@@ -23,7 +23,7 @@ from sdcpd.web.buckets import Buckets
 from sdcpd.web.documents import eta_of, progress_of
 from sdcpd.web.errors import Refusal
 from sdcpd.web.routes import Call, Parameter, Route
-from sdcpd.web.updates import LONGEST, Cursor
+from sdcpd.web.updates import LONGEST, MAX_WAITING, Cursor
 
 __all__ = ["StatusApi"]
 
@@ -51,6 +51,8 @@ _WORDS = {
     "transfer": frozenset({Phase.TRANSFER}),
     "printing": frozenset({Phase.CHECKING, Phase.PREPARING, Phase.PRINTING, Phase.PAUSING, Phase.STOPPING}),
     "paused": frozenset({Phase.PAUSED}),
+    "attention": frozenset({Phase.ATTENTION}),
+    "busy": frozenset({Phase.BUSY}),
     "error": frozenset[Phase](),
 }
 
@@ -151,7 +153,7 @@ class StatusApi:
         query = (
             Parameter("enums", "name: names instead of numbers"),
             Parameter("printer", "slugs or MainboardIDs, with commas"),
-            Parameter("status", "printing, paused, idle, offline, error, transfer, or a CurrentStatus number"),
+            Parameter("status", "printing, paused, idle, offline, error, transfer, attention, busy, or a CurrentStatus number"),
             Parameter("sort", "active: the printer at work first"),
             Parameter("connected", "1: only printers that are connected now", "integer"),
             Parameter("wait", "seconds to wait for news since ?since= or If-None-Match, 0 to 55", "number"),
@@ -183,7 +185,8 @@ class StatusApi:
                 raise Refusal(400, "bad_parameter", f"status: expected {words} or a number, found {state!r}")
         known = call.text("since") or call.header("if-none-match")
         cursor = Cursor.parse(known, self._epoch, self._fleet.version)
-        if wait > 0 and cursor.version is not None and not self._news(cursor.version, wanted):
+        crowded = self._fleet.waiting >= MAX_WAITING
+        if wait > 0 and cursor.version is not None and not crowded and not self._news(cursor.version, wanted):
             return Deferred.fromCoroutine(self._later(call, wanted, cursor.version, wait))
         return self._answer(call, wanted)
 

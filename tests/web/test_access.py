@@ -149,6 +149,14 @@ class ForwardedTests(AccessCase):
         self.assertEqual(self.forwarded("127.0.0.1"), 200)
         self.assertEqual(self.status("10.0.0.1"), 403)  # the proxy itself is nobody
 
+    def test_unlisted_proxy(self) -> None:
+        """Behind a proxy that nobody listed, strangers do not get the rights of the machine it runs on."""
+        for name in ("X-Forwarded-For", "X-Real-IP", "Forwarded"):
+            for address in ("127.0.0.1", FRIEND):
+                reply = self.rig.get("/v1/printers", {name: STRANGER}, address=address)
+                self.assertEqual(reply.status, 403)
+                self.assertIn("[web] proxies", reply.json["error"]["hint"])
+
     def test_right_most(self) -> None:
         """What a client wrote into the header before it reached the proxy does not count."""
         self.assertEqual(self.forwarded(f"127.0.0.1, {STRANGER}"), 403)

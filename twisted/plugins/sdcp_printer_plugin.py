@@ -1,5 +1,3 @@
 from twisted.application.service import ServiceMaker
 
-sdcp_printer = ServiceMaker(
-    "sdcp-printer", "sdcpd.simulator.tap", "Simulated SDCP resin printers.", "sdcp-printer"
-)
+sdcp_printer = ServiceMaker("sdcp-printer", "sdcpd.simulator.tap", "Simulated SDCP resin printers.", "sdcp-printer")
