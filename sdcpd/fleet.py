@@ -120,7 +120,10 @@ class Fleet:
         self._places: dict[str, int] = {}
         self._printers: dict[str, Printer] = {}
         self._slugs: dict[str, str] = {}
+        self._ordered: list[str] | None = None
         self._heard: dict[str, tuple[float, float]] = {}
+        self.last_heard = 0.0
+        """When any printer was last heard of, in seconds since the epoch; 0 before that."""
         self._published: dict[str, float] = {}
         self._late: dict[str, IDelayedCall] = {}
         self._observers: list[Observer] = []
@@ -139,7 +142,9 @@ class Fleet:
     # -- reading ---------------------------------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[Printer]:
-        return iter(sorted(self._printers.values(), key=self._order))
+        if self._ordered is None:
+            self._ordered = [p.id for p in sorted(self._printers.values(), key=self._order)]
+        return iter([self._printers[mainboard_id] for mainboard_id in self._ordered])
 
     def __len__(self) -> int:
         return len(self._printers)
@@ -198,7 +203,8 @@ class Fleet:
 
     def hear(self, mainboard_id: str) -> None:
         """Something came from this printer just now; that alone is no change."""
-        self._heard[mainboard_id] = (self._clock.seconds(), self._wall())
+        self.last_heard = self._wall()
+        self._heard[mainboard_id] = (self._clock.seconds(), self.last_heard)
 
     def change(
         self,
@@ -230,6 +236,7 @@ class Fleet:
     def configure(self, beforehand: Iterable[Beforehand]) -> None:
         """Take over another ``[printers]`` section: names and slugs follow, nothing known is lost."""
         before, self._beforehand = self._beforehand, {known.mainboard_id: known for known in beforehand}
+        self._ordered = None
         self._places = {mainboard_id: place for place, mainboard_id in enumerate(self._beforehand)}
         configured = {known.slug for known in self._beforehand.values()}
         kept = {
@@ -282,6 +289,8 @@ class Fleet:
     def _put(self, new: Printer) -> Printer:
         old = self._printers.get(new.id)
         self._printers[new.id] = new
+        if old is None or old.name != new.name:
+            self._ordered = None
         edge = (
             old is None
             or old.phase is not new.phase

@@ -21,6 +21,9 @@ from sdcpd.errors import ConfigError
 
 __all__ = ["Listener"]
 
+BACKLOG = 512
+"""Connections that may wait to be accepted."""
+
 
 class Listener(Service):
     """Serves ``factory`` at an endpoint string; ``place`` is the key of the configuration it comes from."""
@@ -57,7 +60,7 @@ class Listener(Service):
         if self._port is not None:
             return
         try:
-            endpoint = serverFromString(self._reactor, self.description)
+            endpoint = serverFromString(self._reactor, _with_backlog(self.description))
         except (ValueError, TypeError, LookupError, OSError, TLSError) as error:
             raise ConfigError(f"{self.place}: cannot use the endpoint {self.description!r}: {error}") from error
         outcome: list[object] = []
@@ -84,3 +87,10 @@ class Listener(Service):
         port, self._port = self._port, None
         closed = port.stopListening() if port is not None else None
         return succeed(None) if closed is None else closed
+
+
+def _with_backlog(description: str) -> str:
+    """Room for a farm whose boards, or clients, all come back at once; Twisted's own is 50."""
+    if description.startswith("tcp:") and "backlog=" not in description:
+        return f"{description}:backlog={BACKLOG}"
+    return description

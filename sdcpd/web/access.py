@@ -8,6 +8,7 @@ site's page asks for, because an address is an authority that every page opened 
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 
 from twisted.web.iweb import IRequest
@@ -19,6 +20,7 @@ from sdcpd.web.errors import Refusal
 __all__ = ["Access", "Client"]
 
 _SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
+_NAME = re.compile(r"\[[0-9a-f:.%]+\]|[^\W.]([\w-]{0,62})(\.[\w-]{1,63})*\.?")
 _FORWARDED = (b"x-forwarded-for", b"x-real-ip", b"forwarded")
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -67,6 +69,7 @@ class Access:
         self._origins = frozenset(origin.casefold().rstrip("/") for origin in web.origins)
         self._proxies = _networks(web.proxies)
         self._known: dict[str, Client] = {}
+        self._familiar: set[str] = set()
 
     def client(self, request: IRequest) -> Client:
         """Who asks, by the connection; forwarded headers count only from configured proxies."""
@@ -128,8 +131,12 @@ class Access:
         header = header_of(request, "host")
         if header is None:
             return  # HTTP/1.0, no browser
+        if header in self._familiar:
+            return
         host = header.casefold().strip()
         name = host.rpartition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
+        if name and not _NAME.fullmatch(name):
+            raise Refusal(400, "bad_request", "The Host is no name and no address.", "Check the address.")
         local = name == "localhost" or name.endswith((".localhost", ".local")) or "." not in name
         if _address(name) is None and not local and name not in self._hosts and host not in self._hosts:
             raise Refusal(
@@ -138,6 +145,9 @@ class Access:
                 f"This server is not known under the name {name[:100]!r}.",
                 "Use its address, or add the name to [web] hosts.",
             )
+        if len(self._familiar) >= 256:
+            self._familiar.clear()
+        self._familiar.add(header)
 
     def _check_origin(self, request: IRequest) -> None:
         origin = header_of(request, "origin")

@@ -153,7 +153,7 @@ class StatusApi:
         query = (
             Parameter("enums", "name: names instead of numbers"),
             Parameter("printer", "slugs or MainboardIDs, with commas"),
-            Parameter("status", "printing, paused, idle, offline, error, transfer, attention, busy, or a CurrentStatus number"),
+            Parameter("status", "printing, paused, idle, offline, error, transfer, attention, busy, or a number"),
             Parameter("sort", "active: the printer at work first"),
             Parameter("connected", "1: only printers that are connected now", "integer"),
             Parameter("wait", "seconds to wait for news since ?since= or If-None-Match, 0 to 55", "number"),
@@ -239,7 +239,7 @@ class StatusApi:
         states = tuple(call.words("status"))
         active, connected = call.text("sort") == "active", call.flag("connected")
         now = int(self._wall())
-        heard = max((int(self._fleet.heard(p.id) or 0) for p in self._fleet), default=0)
+        heard = int(self._fleet.last_heard)
         etag = f'W/"{self._epoch}.{self._fleet.version}.{heard}"'
         headers = {"ETag": etag, "Vary": "X-Api-Key, Authorization"}
         if has_etag(call.header("if-none-match"), etag):

@@ -15,6 +15,7 @@ from msgspec import Struct
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource, Resource
+from twisted.web.server import NOT_DONE_YET
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from sdcpd.web.access import Access, Client
@@ -119,16 +120,21 @@ class Route(Struct, frozen=True):
 
 
 class _Tree(Resource):
-    """What Klein cannot route is refused before Klein sees it, in the words of all other refusals."""
+    """Klein's tree, with a short way to paths that have no variable parts: pollers ask for nothing else."""
 
     isLeaf = True
 
-    def __init__(self, klein: Klein) -> None:
+    def __init__(self, klein: Klein, routes: Iterable[Route], access: Access) -> None:
         super().__init__()
         self._klein = klein.resource()
+        self._access = access
+        self._plain = {r.path.encode("ascii"): r for r in routes if r.method == "GET" and "<" not in r.path}
 
     def render(self, request: IRequest) -> bytes | int:
         """Route the request, if its path and its Host can be read at all."""
+        route = self._plain.get(request.path) if request.method == b"GET" else None
+        if route is not None:
+            return self._render_plain(route, cast(Request, request))
         try:
             b"/".join(request.postpath).decode("utf-8")
             request.getRequestHostname().decode("utf-8")
@@ -137,9 +143,27 @@ class _Tree(Resource):
             body = ErrorBody("bad_request", "The path or the Host is no UTF-8 text or no name.", "Check the address.")
             return write(request, error_answer(400, body))
 
+    def _render_plain(self, route: Route, request: Request) -> int:
+        def run() -> Any:
+            return route.handle(Call(request, self._access.check(request, route.scope)))
+
+        answered: Deferred[Answer] = maybeDeferred(run)
+        left = request.notifyFinish()
+        left.addErrback(lambda _: answered.cancel())
+
+        def finish(answer: Answer) -> None:
+            if not left.called:
+                request.write(write(request, answer))
+                request.finish()
+
+        # What ``refused`` hands on is the end of a client that left.
+        answered.addErrback(refused).addCallbacks(finish, lambda _: None)
+        return NOT_DONE_YET
+
 
 def tree(routes: Iterable[Route], access: Access) -> IResource:
     """Routes as a resource; every answer, good or bad, leaves in one piece."""
+    routes = list(routes)
     klein = Klein()
     for route in routes:
         klein.route(route.path, methods=[route.method], endpoint=f"{route.method} {route.path}")(
@@ -147,7 +171,7 @@ def tree(routes: Iterable[Route], access: Access) -> IResource:
         )
     klein.handle_errors(NotFound)(_not_found)
     klein.handle_errors(MethodNotAllowed)(_not_allowed)
-    return _Tree(klein)
+    return _Tree(klein, routes, access)
 
 
 def _handler(route: Route, access: Access) -> Callable[..., Deferred[bytes | IResource]]:

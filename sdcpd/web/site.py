@@ -180,6 +180,9 @@ class Channel(http.HTTPChannel):
 
     def _enter(self, phase: _Phase) -> None:
         self._phase = phase
+        # Twisted looks for a timer that is moved to an earlier time among all timers of the process, and thousands
+        # of polls have one each; to cancel it and make another is O(log n).
+        self.setTimeout(None)
         self.setTimeout(_SECONDS[phase])
 
     # The head.
