@@ -68,6 +68,7 @@ class Connection(Protocol):
 
     def connectionMade(self) -> None:
         """A peer has connected."""
+        self._server.remember(self)
         # Without it a PUBACK and the next PUBLISH wait 40 ms for each other (mqtt.md 4.3).
         self.transport.setTcpNoDelay(True)
         cast("IConsumer", self.transport).registerProducer(self, True)
@@ -85,8 +86,8 @@ class Connection(Protocol):
                 elif isinstance(packet, PubAck):
                     cast("Session", self._session).acknowledged(packet.packet_id)
                 elif isinstance(packet, PingReq):
-                    self.send(mqtt.PINGRESP)
                     self._server.router.pinged(cast("Session", self._session))
+                    self.send(mqtt.PINGRESP)
                 else:
                     self._seldom(packet)
         except LimitExceeded as error:

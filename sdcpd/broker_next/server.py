@@ -74,10 +74,13 @@ class Server(Factory):
             return None
         connection = Connection(self, peer)
         connection.factory = self
+        return connection
+
+    def remember(self, connection: Connection) -> None:
+        """A connection is there."""
         self.accepted += 1
         self._connections.add(connection)
-        self._per_address[peer] += 1
-        return connection
+        self._per_address[connection.peer] += 1
 
     def forget(self, connection: Connection) -> None:
         """A connection is gone."""
