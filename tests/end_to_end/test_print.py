@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import signal
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.trial.unittest import SynchronousTestCase
 
-from tests.end_to_end.processes import Daemon, Printers, samples
+from tests.end_to_end.journey import Journey
+from tests.end_to_end.processes import samples
 from tests.end_to_end.requirements import needs
 
 SAMPLE = samples() / "mars4max-426-layers.goo"
-QUICK = ("--scale", "300", "--rate", "12000", "--layer-time", "4", "--completed-screen", "60")
-"""A layer takes about 13 ms, the download of the sample about 1 s, the completed screen 0.2 s."""
 
 
 def _layers(documents: list[dict[str, Any]]) -> list[int]:
@@ -27,48 +23,19 @@ def _layers(documents: list[dict[str, Any]]) -> list[int]:
 @pytest.mark.end_to_end
 @needs("curl")
 @pytest.mark.skipif(not SAMPLE.exists(), reason=f"the sample is not at {SAMPLE.parent}; set SDCPD_SAMPLES")
-class PrintTests(SynchronousTestCase):
+class PrintTests(Journey):
     """What a person who prints a file sees from outside."""
 
-    def setUp(self) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="sdcpd-"))
-        self.addCleanup(shutil.rmtree, self.directory)
-        self.printers = Printers(self.directory, ["MARS4MAX-1.0.0"], *QUICK)
-        self.addCleanup(self.printers.stop)
-        self.daemon = Daemon(self.directory, self.printers.targets)
-        self.addCleanup(lambda: self.daemon.server.stop())
-        self.slug = self.daemon.wait_for_printers(1)[0]["id"]
-
-    def upload(self) -> dict[str, Any]:
-        """Send the sample as a slicer would."""
-        status, answer = self.daemon.curl("--upload-file", str(SAMPLE), f"/v1/files/{SAMPLE.name}")
+    def upload(self, file: Path = SAMPLE) -> dict[str, Any]:
+        """Send the sample as a slicer would: by curl."""
+        status, answer = self.daemon.curl("--upload-file", str(file), f"/v1/files/{file.name}")
         self.assertEqual(status, 201, answer)
-        file: dict[str, Any] = answer["file"]
-        return file
+        stored: dict[str, Any] = answer["file"]
+        return stored
 
-    def start(self) -> str:
-        """Ask for the print; the job's id."""
-        wish = {"file": SAMPLE.name, "plate_clear": True}
-        status, answer = self.daemon.request("POST", f"/v1/printers/{self.slug}/print", wish)
-        self.assertEqual(status, 202, answer)
-        return str(answer["job"]["id"])
-
-    def finish(self, job: str) -> list[dict[str, Any]]:
-        """Watch until the job has ended; it must have ended well, with exactly one start."""
-        seen = self.daemon.wait_until(self.slug, lambda p: p["job"] and p["job"]["ended"])
-        self.assertEqual(seen[-1]["job"]["id"], job)
-        self.assertEqual(seen[-1]["job"]["state"], "finished", seen[-1]["job"])
-        self.assertEqual(self.starts(), 1)
-        return seen
-
-    def starts(self) -> int:
-        """How often the printer was told to start."""
-        return int(self.printers.ask("state")["counts"]["commands"].get("128", 0))
-
-    def happenings(self) -> list[str]:
-        """The types of all remembered events of this life of the daemon."""
-        events = self.daemon.get("/v1/updates?timeout=0&events=recent")["events"]
-        return [event["type"] for event in events]
+    def start(self, name: str = SAMPLE.name) -> str:
+        """Ask for the print of the sample."""
+        return super().start(name)
 
     def test_whole_journey(self) -> None:
         """A file sent by curl is delivered, printed layer by layer and finished, and every view tells the same."""

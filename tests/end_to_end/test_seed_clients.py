@@ -1,0 +1,108 @@
+"""The clients that the seed documents print, against the daemon while a simulated printer prints."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sdcpd.simulator.slicing import write_goo
+from tests.end_to_end.journey import Journey
+from tests.end_to_end.requirements import needs
+from tests.web.test_seed_examples import EXAMPLES, MODULES
+
+LAYERS = 150
+
+
+@pytest.mark.end_to_end
+class SeedClientTests(Journey):
+    """Each runs as the document prints it, but for the port, the printer's id and shorter pauses."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        file = self.directory / "vase.goo"
+        write_goo(file, layers=LAYERS, resolution=(5760, 3600), machine="ELEGOO Mars 4 Max")
+        self.upload(file)
+        self.job = self.start(file.name)
+        self.daemon.wait_until(self.slug, lambda p: p["phase"] == "PRINTING" and p["layer"] > 0)
+        self.port = str(self.daemon.ports["web"][0]["port"])
+
+    def script(self, name: str, *changes: tuple[str, str]) -> Path:
+        """An example on the disk, with the port and the id of this test."""
+        text = (EXAMPLES / name).read_text(encoding="utf-8")
+        for old, new in changes:
+            self.assertEqual(text.count(old), 1)
+            text = text.replace(old, new)
+        path = self.directory / name.removesuffix(".txt")
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def first_line_with(self, pattern: str, *command: str, **environment: str) -> re.Match[str]:
+        """Run an endless client until it has printed what matches, then end it."""
+        shims = f"{self.directory / 'shims'}{os.pathsep}{os.environ['PATH']}"
+        with subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=self.directory,
+            env={**os.environ, "PATH": shims, **environment},
+        ) as client:
+            assert client.stdout is not None
+            said = ""
+            for line in client.stdout:
+                said += line
+                found = re.search(pattern, said)
+                if found:
+                    client.kill()
+                    return found
+        raise AssertionError(f"it ended without {pattern!r}; it said:\n{said}")
+
+    def test_python(self) -> None:
+        """The Python monitor counts the layers up to the printer's own 'complete', and ends."""
+        mainboard_id = self.daemon.get("/v1/printers")[0]["mainboard_id"]
+        script = self.script(
+            "status.py.txt", ('monitor_print(8080, "ABC123DEF456")', f'monitor_print({self.port}, "{mainboard_id}")')
+        )
+        (self.directory / "sitecustomize.py").write_text(
+            "import time\nwait = time.sleep\ntime.sleep = lambda seconds: wait(seconds / 100)\n"
+        )
+        environment = {**os.environ, "PYTHONPATH": str(self.directory), "NO_PROXY": "*"}
+        done = subprocess.run(
+            [sys.executable, str(script)], capture_output=True, text=True, timeout=60, env=environment, check=True
+        )
+        lines = done.stdout.splitlines()
+        self.assertEqual(lines[-1], "Print complete!")
+        layers = [int(line.split()[1].split("/")[0]) for line in lines[:-1]]
+        self.assertEqual(layers, sorted(layers))
+        self.assertGreater(len(set(layers)), 3)
+
+    @needs("node")
+    def test_javascript(self) -> None:
+        """The JavaScript display shows the printer, its state in words, its layers and its file."""
+        script = self.script("status.js", ("displayAllPrinters(8080), 5000", f"displayAllPrinters({self.port}), 100"))
+        found = self.first_line_with(
+            r"Status: (\w+)\s+Progress: (\d+)/(\d+) \(([\d.]+)%\)\s+File: (\S+)",
+            "node",
+            str(script),
+            NODE_PATH=MODULES,
+            NO_PROXY="*",
+        )
+        self.assertEqual((found[1], found[3]), ("Busy", str(LAYERS)))
+        self.assertTrue(found[5].startswith("vase_"))
+
+    @needs("bash", "curl", "jq")
+    def test_shell(self) -> None:
+        """The shell loop shows the same by curl and jq."""
+        shims = self.directory / "shims"
+        shims.mkdir()
+        for name in ("clear", "sleep"):
+            (shims / name).write_text("#!/bin/sh\n")
+            (shims / name).chmod(0o755)
+        script = self.script("status.sh", ("PORT=8080", f"PORT={self.port}"))
+        found = self.first_line_with(r"Status: (\d+)\s+Layer: (\d+)/(\d+)\s+File: (\S+)", "bash", str(script))
+        self.assertEqual((found[1], found[3]), ("1", str(LAYERS)))
