@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from pathlib import Path
 
 import msgspec
@@ -38,7 +39,7 @@ _log = logger("sdcpd.appliance")
 
 
 class Part(Struct, frozen=True):
-    """One child of the appliance: how it is made, and which sections it depends on."""
+    """One child of the appliance: how it is made, and which places of the configuration it depends on."""
 
     name: str
     sections: tuple[str, ...]
@@ -137,7 +138,7 @@ class Appliance(MultiService):
             raise ConfigError("[sdcpd] state_directory: cannot change while the daemon runs", "Restart it instead.")
 
     def _differs(self, part: Part, new: Config) -> bool:
-        return any(getattr(new, section) != getattr(self.config, section) for section in part.sections)
+        return any(attrgetter(section)(new) != attrgetter(section)(self.config) for section in part.sections)
 
     async def _replace(self, new: Config, changed: list[Part]) -> bool:
         old = self.config

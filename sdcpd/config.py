@@ -6,16 +6,15 @@ that names its place, what was found and what would do; nothing is ignored, and 
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import tomllib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Struct
 
+from sdcpd import checks
 from sdcpd.errors import ConfigError
 
 __all__ = [
@@ -27,6 +26,8 @@ __all__ = [
     "Files",
     "KnownPrinter",
     "Mqtt",
+    "MqttClients",
+    "MqttKey",
     "Plate",
     "Sdcpd",
     "StatusPage",
@@ -40,22 +41,9 @@ SCOPES = ("view", "upload", "queue", "control", "plate", "admin")
 Scope = Literal["view", "upload", "queue", "control", "plate", "admin"]
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+_KEY_NAME = re.compile(r"[\w-]{1,64}")
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _MAINBOARD_ID = re.compile(r"[0-9A-Za-z._-]{1,64}")
-_ENDPOINT = re.compile(r"(tcp|tcp6|unix|ssl|systemd):.+")
-_PLAIN_TCP = re.compile(r"(tcp|systemd):.+")
-_LARGEST = 2**63 - 1
-_UNITS = {
-    "": 1,
-    "k": 10**3,
-    "m": 10**6,
-    "g": 10**9,
-    "t": 10**12,
-    "ki": 2**10,
-    "mi": 2**20,
-    "gi": 2**30,
-    "ti": 2**40,
-}
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", re.IGNORECASE)
 _TYPES = {
     "array": 'a list such as ["..."]',
     "bool": "true or false",
@@ -64,10 +52,6 @@ _TYPES = {
     "object": "a table",
     "str": 'a text in "quotes"',
 }
-_SPANS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 604800}
-_SPAN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|min|h|d|w)\s*")
-
-
 Read = TypeVar("Read", bound="Section")
 
 
@@ -97,20 +81,61 @@ class Discovery(Section, frozen=True):
 
     def check(self, place: str) -> None:
         """The port and the interval are in range, each target is an address or a network."""
-        _in_range(self.port, 1, 65535, f"{place} port")
-        _in_range(self.interval, 1, 3600, f"{place} interval")
+        checks.in_range(self.port, 1, 65535, f"{place} port")
+        checks.in_range(self.interval, 1, 3600, f"{place} interval")
         for target in self.targets:
-            _target(target, f"{place} targets")
+            checks.target(target, f"{place} targets")
+
+
+class MqttKey(Section, frozen=True):
+    """``[[mqtt.clients.keys]]``: who may come in at the clients' door, until keys are managed elsewhere."""
+
+    name: str = ""
+    sha256: str = ""
+    scopes: tuple[Scope, ...] = ("view",)
+
+    def check(self, place: str) -> None:
+        """It has a name, and its hash is one."""
+        if not _KEY_NAME.fullmatch(self.name):
+            raise ConfigError(f"{place} name: expected letters, digits, - and _, found {self.name!r}")
+        if not _SHA256.fullmatch(self.sha256):
+            raise ConfigError(
+                f"{place} sha256: expected 64 hexadecimal digits, found {len(self.sha256)} characters",
+                "Make them with: printf %s 'the key' | sha256sum",
+            )
+
+
+class MqttClients(Section, frozen=True):
+    """``[mqtt.clients]``: the port for MQTT clients that are no printers; off while ``listen`` is empty."""
+
+    listen: str = ""
+    anonymous: bool = False
+    keys: tuple[MqttKey, ...] = ()
+
+    def check(self, place: str) -> None:
+        """The endpoint and each key can be used, and somebody can come in."""
+        if self.listen:
+            checks.endpoint(self.listen, f"{place} listen")
+        names: set[str] = set()
+        for number, key in enumerate(self.keys, 1):
+            key.check(f"{place} keys item {number}")
+            if key.name in names:
+                raise ConfigError(f"{place} keys item {number} name: {key.name!r} is there twice")
+            names.add(key.name)
 
 
 class Mqtt(Section, frozen=True):
-    """``[mqtt]``: the port that printers dial into."""
+    """``[mqtt]``: the port that printers dial into, and one for other clients."""
 
     listen: str = "tcp:1883"
+    clients: MqttClients = MqttClients()
 
     def check(self, place: str) -> None:
-        """The endpoint can be read."""
-        _endpoint(self.listen, f"{place} listen", _PLAIN_TCP)  # printers know neither TLS, nor IPv6, nor Unix sockets
+        """The endpoints can be read."""
+        self.clients.check("[mqtt.clients]")
+        checks.endpoint(
+            self.listen, f"{place} listen", checks.PLAIN_TCP
+        )  # printers know neither TLS, nor IPv6, nor Unix sockets
 
 
 class Downloads(Section, frozen=True):
@@ -120,7 +145,9 @@ class Downloads(Section, frozen=True):
 
     def check(self, place: str) -> None:
         """The endpoint can be read."""
-        _endpoint(self.listen, f"{place} listen", _PLAIN_TCP)  # printers know neither TLS, nor IPv6, nor Unix sockets
+        checks.endpoint(
+            self.listen, f"{place} listen", checks.PLAIN_TCP
+        )  # printers know neither TLS, nor IPv6, nor Unix sockets
 
 
 class Web(Section, frozen=True):
@@ -134,9 +161,9 @@ class Web(Section, frozen=True):
     def check(self, place: str) -> None:
         """Endpoints and proxies can be read."""
         for listen in self.listen:
-            _endpoint(listen, f"{place} listen")
+            checks.endpoint(listen, f"{place} listen")
         for proxy in self.proxies:
-            _network(proxy, f"{place} proxies")
+            checks.network(proxy, f"{place} proxies")
 
 
 class StatusPage(Section, frozen=True):
@@ -153,7 +180,7 @@ class Access(Section, frozen=True):
     def check(self, place: str) -> None:
         """Each key is a network."""
         for network in self.trusted:
-            _network(network, f"{place} trusted")
+            checks.network(network, f"{place} trusted")
 
 
 class Files(Section, frozen=True):
@@ -167,30 +194,30 @@ class Files(Section, frozen=True):
     def check(self, place: str) -> None:
         """Sizes and times can be read."""
         for key in ("quota", "max_size", "reserve"):
-            _size(getattr(self, key), f"{place} {key}")
-        _span(self.keep, f"{place} keep")
+            checks.size(getattr(self, key), f"{place} {key}")
+        checks.span(self.keep, f"{place} keep")
         if self.max_size_bytes == 0:
             raise ConfigError(f"{place} max_size: expected at least 1 byte, found 0", 'A large value such as "2GiB".')
 
     @property
     def quota_bytes(self) -> int:
         """Bytes that all files together may have; 0 for no limit."""
-        return _size(self.quota, "quota")
+        return checks.size(self.quota, "quota")
 
     @property
     def max_size_bytes(self) -> int:
         """Bytes that one file may have."""
-        return _size(self.max_size, "max_size")
+        return checks.size(self.max_size, "max_size")
 
     @property
     def reserve_bytes(self) -> int:
         """Bytes of the disk that uploads leave free."""
-        return _size(self.reserve, "reserve")
+        return checks.size(self.reserve, "reserve")
 
     @property
     def keep_seconds(self) -> float:
         """Seconds after which an unused file is deleted; 0 for never."""
-        return _span(self.keep, "keep")
+        return checks.span(self.keep, "keep")
 
 
 class Plate(Section, frozen=True):
@@ -215,8 +242,8 @@ class KnownPrinter(Section, frozen=True):
                 "GET /v1/printers shows it for every printer that was discovered.",
             )
         if self.address:
-            _target(self.address, f"{place} address")
-        _in_range(self.port, 0, 65535, f"{place} port")
+            checks.target(self.address, f"{place} address")
+        checks.in_range(self.port, 0, 65535, f"{place} port")
 
 
 class Config(Section, frozen=True):
@@ -317,61 +344,3 @@ def _choices(hint: object) -> tuple[str, ...]:
 
 def _words(types: str) -> str:
     return " or ".join(_TYPES.get(name, name) for name in types.split(" | "))
-
-
-def _in_range(value: float, least: float, most: float, place: str) -> None:
-    if not least <= value <= most:
-        raise ConfigError(f"{place}: expected {least} to {most}, found {value}")
-
-
-def _endpoint(text: str, place: str, possible: re.Pattern[str] = _ENDPOINT) -> None:
-    if not possible.fullmatch(text):
-        raise ConfigError(
-            f"{place}: expected an endpoint such as tcp:1883 or tcp:8080:interface=127.0.0.1, found {text!r}"
-        )
-
-
-def _network(text: str, place: str) -> None:
-    try:
-        ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        raise ConfigError(f"{place}: expected an address or a network such as 192.168.1.0/24, found {text!r}") from None
-
-
-def _target(text: str, place: str) -> None:
-    host, colon, port = text.partition(":")
-    try:
-        if colon and not 0 < int(port) < 65536:
-            raise ValueError(port)
-        network = ipaddress.IPv4Network(host, strict=False)
-    except ValueError:
-        raise ConfigError(
-            f"{place}: expected an IPv4 address, address:port or network such as 192.168.1.0/24, found {text!r}"
-        ) from None
-    if network.num_addresses > 4096:
-        raise ConfigError(f"{place}: expected a network of at most 4096 addresses (/20), found {text!r}")
-
-
-def _measure(value: int | str, pattern: re.Pattern[str], units: Mapping[str, int]) -> float | None:
-    if isinstance(value, str):
-        match = pattern.fullmatch(value)
-        if match is None:
-            return None
-        measure = float(match[1]) * units[(match[2] or "").lower()]
-    else:
-        measure = value
-    return measure if 0 <= measure <= _LARGEST else None
-
-
-def _size(value: int | str, place: str) -> int:
-    size = _measure(value, _SIZE, _UNITS)
-    if size is None:
-        raise ConfigError(f'{place}: expected bytes or a size such as "2GiB", found {value!r}')
-    return int(size)
-
-
-def _span(value: str, place: str) -> float:
-    span = 0.0 if value == "" else _measure(value, _SPAN, _SPANS)
-    if span is None:
-        raise ConfigError(f'{place}: expected a time such as "30d" or "12h", or "" for ever, found {value!r}')
-    return span

@@ -21,9 +21,16 @@ from twisted.python import usage
 from sdcpd import config as configuration
 from sdcpd import logs
 from sdcpd.appliance import Appliance, Part
-from sdcpd.broker import Broker
+from sdcpd.broker_next.clients import CLIENTS_LIMITS, ClientsPolicy
+from sdcpd.broker_next.commands import Commands
+from sdcpd.broker_next.limits import Storage
+from sdcpd.broker_next.printers import PRINTERS_LIMITS, PrintersPolicy
+from sdcpd.broker_next.router import Router
+from sdcpd.broker_next.server import Server
+from sdcpd.broker_next.states import States
 from sdcpd.config import Config
 from sdcpd.discovery import Discovery, interfaces_of
+from sdcpd.documents import Documents
 from sdcpd.errors import ConfigError
 from sdcpd.files import FileStore, Limits
 from sdcpd.fleet import Beforehand, Fleet
@@ -147,8 +154,24 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
         if keep:
             store.expire(wall(), keep).addErrback(lambda f: _log.failure("Old files could not be deleted", f))
 
+    router = Router(reactor.seconds, Storage())
+    commands = Commands(router, fleet, jobs, store)
+
     def make_mqtt(config: Config) -> IService:
-        return Listener(reactor, "[mqtt] listen", config.mqtt.listen, Broker(reactor, fleet, links))
+        policy = PrintersPolicy(router, fleet, links, reactor)
+        server = Server(reactor, router, policy, PRINTERS_LIMITS)
+        return Listener(reactor, "[mqtt] listen", config.mqtt.listen, server)
+
+    def make_clients(config: Config) -> IService:
+        service = MultiService()
+        settings = config.mqtt.clients
+        if settings.listen:
+            server = Server(reactor, router, ClientsPolicy(settings, commands.obey), CLIENTS_LIMITS)
+            listener = Listener(reactor, "[mqtt.clients] listen", settings.listen, server)
+            listener.setName("mqtt clients")
+            listener.setServiceParent(service)
+            States(router, fleet, Documents(fleet, store, wall)).setServiceParent(service)
+        return service
 
     def make_downloads(config: Config) -> IService:
         return Listener(reactor, "[downloads] listen", config.downloads.listen, DownloadsSite(offers, reactor))
@@ -191,10 +214,11 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
     appliance = Appliance(
         config,
         (
-            Part("mqtt", ("mqtt",), make_mqtt),
+            Part("mqtt", ("mqtt.listen",), make_mqtt),
+            Part("clients", ("mqtt.clients",), make_clients),
             Part("downloads", ("downloads",), make_downloads),
-            Part("web", ("web",), make_web),
-            Part("discovery", ("discovery", "mqtt", "printers"), make_discovery),
+            Part("web", ("web.listen",), make_web),
+            Part("discovery", ("discovery", "mqtt.listen", "printers"), make_discovery),
             Part("watch", (), make_watch),
         ),
         reload=options.load,

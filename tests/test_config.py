@@ -168,6 +168,10 @@ class ParseTests(SynchronousTestCase):
             interval = 5
             [mqtt]
             listen = "tcp:0"
+            [mqtt.clients]
+            listen = "ssl:8883:privateKey=/etc/key.pem"
+            anonymous = true
+            keys = [{ name = "ha", sha256 = "abababababababababababababababababababababababababababababababab", scopes = ["view", "control"] }]
             [downloads]
             listen = "systemd:domain=INET:index=0"
             [web]
@@ -288,10 +292,24 @@ class ShippedTests(SynchronousTestCase):
         del default["printers"]
         self.assertEqual(list(found), list(default))
         for section, keys in default.items():
-            self.assertEqual(list(found[section]), list(keys), section)
-            for key, value in keys.items():
-                shipped = found[section][key]
-                self.assertEqual(tuple(shipped) if isinstance(shipped, list) else shipped, value, f"{section} {key}")
+            self.compare(found[section], keys, section)
+
+    def compare(self, found: dict[str, object], default: dict[str, object], place: str) -> None:
+        self.assertEqual(list(found), list(default), place)
+        for key, value in default.items():
+            shipped = found[key]
+            if isinstance(value, dict) and isinstance(shipped, dict) and value:
+                self.compare(shipped, value, f"{place} {key}")
+            else:
+                self.assertEqual(tuple(shipped) if isinstance(shipped, list) else shipped, value, f"{place} {key}")
+
+    def test_example_key(self) -> None:
+        """The example of a key works as soon as its marks are taken away and the empty list is gone."""
+        block = re.search(r"^# \[\[mqtt\.clients\.keys\]\]\n(?:# .*\n)+", self.text, re.MULTILINE)
+        assert block is not None
+        example = re.sub("^# ", "", block[0], flags=re.MULTILINE)
+        text = self.text.replace("keys = []\n", "").replace(block[0], example)
+        self.assertEqual([key.name for key in parse(text).mqtt.clients.keys], ["home-assistant"])
 
     def test_explained(self) -> None:
         """Each key has a line above it that says why one would set it."""

@@ -13,12 +13,12 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource
 
 from sdcpd.config import Config
+from sdcpd.documents import Documents
 from sdcpd.files import FileStore
 from sdcpd.fleet import Fleet
 from sdcpd.jobs import Jobs
 from sdcpd.web.access import Access
 from sdcpd.web.answer import TEXT, Answer
-from sdcpd.web.documents import Documents
 from sdcpd.web.files import FilesApi, is_upload
 from sdcpd.web.mslicer import StatusApi
 from sdcpd.web.native import NativeApi

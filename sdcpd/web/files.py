@@ -11,10 +11,10 @@ from urllib.parse import quote
 from twisted.internet.defer import Deferred
 from twisted.web.resource import IResource
 
+from sdcpd.documents import FileAnswer, FileDocument
 from sdcpd.errors import FileMissing
 from sdcpd.files import FileStore, StoredFile, wire_name
 from sdcpd.web.answer import Answer, has_etag, json_answer
-from sdcpd.web.documents import FileAnswer, FileDocument
 from sdcpd.web.routes import Call, Route
 from sdcpd.web.serve import ServedFile
 from sdcpd.web.upload import receive_upload

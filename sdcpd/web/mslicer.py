@@ -15,12 +15,12 @@ from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 
 from sdcpd.codec.status import RUNNING, Generation, Phase, Status
+from sdcpd.documents import eta_of, progress_of
 from sdcpd.fleet import Fleet, Printer, Reachability
 from sdcpd.progress import ENDED
 from sdcpd.web.access import Client
 from sdcpd.web.answer import TEXT, Answer, has_etag
 from sdcpd.web.buckets import Buckets
-from sdcpd.web.documents import eta_of, progress_of
 from sdcpd.web.errors import Refusal
 from sdcpd.web.routes import Call, Parameter, Route
 from sdcpd.web.updates import LONGEST, MAX_WAITING, Cursor

@@ -10,11 +10,11 @@ from msgspec import Struct
 from twisted.internet.defer import Deferred
 
 from sdcpd.codec.sdcp import Response
+from sdcpd.documents import AckDocument, Documents, JobAnswer, JobDocument, PrinterDocument
 from sdcpd.files import FileStore
 from sdcpd.fleet import Fleet
 from sdcpd.jobs import Jobs
 from sdcpd.web.answer import Answer, json_answer
-from sdcpd.web.documents import AckDocument, Documents, JobAnswer, JobDocument, PrinterDocument
 from sdcpd.web.errors import Refusal
 from sdcpd.web.routes import Call, Route
 

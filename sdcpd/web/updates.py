@@ -18,9 +18,9 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 
+from sdcpd.documents import Documents, PrinterDocument
 from sdcpd.fleet import Fleet
 from sdcpd.web.answer import Answer, json_answer
-from sdcpd.web.documents import Documents, PrinterDocument
 from sdcpd.web.errors import ErrorBody, Refusal
 from sdcpd.web.routes import Call, Parameter, Route
 

@@ -1,0 +1,82 @@
+"""Wishes that come by MQTT: ``sdcpd/<slug>/command``, answered on ``sdcpd/<slug>/result``.
+
+One decision: a command is the same wish as over HTTP and goes the same way, through ``Jobs``; a publisher gets no
+answer from MQTT itself, so each one is answered in a message, with the words of the refusal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.python.failure import Failure
+
+from sdcpd.broker_next.router import Router
+from sdcpd.errors import SdcpdError
+from sdcpd.files import FileStore
+from sdcpd.fleet import Fleet
+from sdcpd.jobs import Jobs
+from sdcpd.logs import logger
+
+__all__ = ["Command", "Commands"]
+
+_log = logger("sdcpd.broker.commands")
+
+
+class Command(Struct, frozen=True, forbid_unknown_fields=True):
+    """What may be asked; ``file`` and ``plate_clear`` go with ``print``. ``id`` comes back in the result."""
+
+    command: Literal["print", "pause", "resume", "stop"]
+    file: str = ""
+    plate_clear: bool | None = None
+    id: str | int | None = None
+
+
+class Commands:
+    """Takes commands to ``Jobs``."""
+
+    def __init__(self, router: Router, fleet: Fleet, jobs: Jobs, store: FileStore) -> None:
+        self._router = router
+        self._fleet = fleet
+        self._jobs = jobs
+        self._store = store
+
+    def obey(self, slug: str, payload: bytes, by: str) -> None:
+        """Do what one message asks, and say what came of it."""
+        result: dict[str, Any] = {"id": None, "command": None}
+        try:
+            wish = msgspec.json.decode(payload, type=Command)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            self._answer(slug, {**result, "ok": False, "error": {"code": "bad_command", "message": str(error)}})
+            return
+        _log.info("{who} asks {slug} by MQTT: {command}", who=by, slug=slug, command=wish.command)
+        result = {"id": wish.id, "command": wish.command}
+        doing: Deferred[Any] = maybeDeferred(self._do, slug, wish)
+        doing.addCallbacks(
+            lambda done: self._answer(slug, {**result, "ok": True, **done}),
+            lambda failure: self._answer(slug, {**result, "ok": False, "error": _refusal(failure)}),
+        )
+        doing.addErrback(lambda failure: _log.failure("A result could not be published", failure))
+
+    def _do(self, slug: str, wish: Command) -> Mapping[str, Any] | Deferred[Mapping[str, Any]]:
+        printer = self._fleet.get(slug)
+        if wish.command == "print":
+            job = self._jobs.print(printer.id, self._store.get(wish.file), wish.plate_clear)
+            return {"job": job.id}
+        ask: Callable[[str], Deferred[Any] | None] = getattr(self._jobs, wish.command)
+        answered = ask(printer.id)
+        return {"ack": None} if answered is None else answered.addCallback(lambda response: {"ack": response.ack})
+
+    def _answer(self, slug: str, result: Mapping[str, Any]) -> None:
+        self._router.publish(f"sdcpd/{slug}/result", msgspec.json.encode(result), 1)
+
+
+def _refusal(failure: Failure) -> Mapping[str, str]:
+    error = failure.value
+    if isinstance(error, SdcpdError):
+        return {"code": error.code, "message": error.message, "hint": error.hint}
+    _log.failure("A command failed", failure)
+    return {"code": "internal", "message": "The daemon failed; its log says why.", "hint": ""}
