@@ -33,6 +33,7 @@ _CHUNK = 128 * 1024
 """What is handed to the transport at once when it has caught up; the most that Twisted sends in one turn."""
 
 _log = logger("sdcpd.broker.connection")
+_CLOSED = mqtt.State.CLOSED
 
 
 @implementer(IPushProducer)
@@ -190,7 +191,7 @@ class Connection(Protocol):
             self._count(len(data))
         elif self._full:
             self._wait(data)
-        elif self._mqtt.state is not mqtt.State.CLOSED:
+        elif self._mqtt.state is not _CLOSED:
             self.transport.write(data)
 
     def _flush(self) -> None:
@@ -213,7 +214,7 @@ class Connection(Protocol):
     def _count(self, size: int) -> None:
         self._queued += size
         limit = self._server.limits.queued_bytes
-        if self._queued > limit and self._mqtt.state is not mqtt.State.CLOSED:
+        if self._queued > limit and self._mqtt.state is not _CLOSED:
             self._server.complaints.note(Violation.QUEUED_BYTES, self.name, f"{self._queued} bytes wait for it to read")
             self._abort("it does not read")
 

@@ -24,6 +24,7 @@ from sdcpd.logs import logger
 __all__ = ["Counters", "Router"]
 
 _log = logger("sdcpd.broker.router")
+_ALLOW = Verdict.ALLOW
 
 
 class Counters(Struct, frozen=True):
@@ -183,7 +184,7 @@ class Router:
         """A client publishes; False: its policy wants the connection closed."""
         policy, identity = session.policy, session.identity
         verdict = policy.publish(identity, packet)
-        if verdict is Verdict.ALLOW:
+        if verdict is _ALLOW:
             self._publish(packet.topic, packet.payload, packet.qos, packet.retain)
             try:
                 policy.published(identity, packet)
@@ -317,8 +318,8 @@ class Router:
         if not matched:
             return
         message = Message(topic, payload, qos)
+        self._delivered += len(matched)
         for subscriber, granted in matched:
-            self._delivered += 1
             try:
                 subscriber.deliver(message, granted)
             except Exception:
