@@ -34,10 +34,12 @@ class Identity(Struct, frozen=True):
 
     ``session`` names its state for take-over, resumption and ``Router.deliver``: the client identifier, or what the
     door makes of it where two doors share a router. ``stored`` is whether anything may be kept while it is away.
+    ``routed`` is whether its subscriptions bring it what others publish, or only what ``Router.deliver`` sends it.
     """
 
     session: str
     stored: bool = True
+    routed: bool = True
 
 
 class Policy(Protocol):

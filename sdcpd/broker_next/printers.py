@@ -36,6 +36,8 @@ PRINTERS_LIMITS = Limits(
 """What boards need, and little more: nobody has to authenticate at this door."""
 ACK_WAIT = 3.0
 """Seconds after which a request is sent although the one before was not acknowledged."""
+MISSES = 3
+"""So many of these in a row, and requests go out at QoS 0: a session can only hold so many without an answer."""
 
 _log = logger("sdcpd.broker.printers")
 
@@ -56,6 +58,7 @@ class PrinterLink:
         self._waiting: deque[tuple[float, bytes]] = deque()
         self._number = 0
         self._in_flight = 0
+        self._misses = 0
         self._patience: IDelayedCall | None = None
         self._over = False
 
@@ -72,6 +75,8 @@ class PrinterLink:
 
     def close(self, reason: str) -> None:
         """End the connection; what was not yet sent is never sent."""
+        if self._over:
+            return  # the printer may be back already, and that connection is not this link's
         self.over()
         self._router.end(self._identity.session, reason)
 
@@ -87,22 +92,30 @@ class PrinterLink:
             if self._clock.seconds() - since >= COMMAND_TIMEOUT:
                 continue  # who asked was told that there was no answer: a start must not follow after that
             self._number += 1
-            number = self._in_flight = self._number
-            topic = request_topic(self.mainboard_id)
-            acknowledged = partial(self._acknowledged, number)
-            if not self._router.deliver(self._identity.session, topic, payload, 1, acknowledged):
+            number, topic = self._number, request_topic(self.mainboard_id)
+            if self._misses < MISSES:
+                self._in_flight = number
+                sent = self._router.deliver(
+                    self._identity.session, topic, payload, 1, partial(self._acknowledged, number)
+                )
+            else:
+                sent = self._router.deliver(self._identity.session, topic, payload, 0)
+            if not sent:
                 _log.warn("{id} cannot be sent a request now", id=self.mainboard_id)
                 self._in_flight = 0
-            elif self._in_flight:
+            elif self._in_flight == number:
                 self._patience = self._clock.callLater(ACK_WAIT, self._impatient)
 
     def _acknowledged(self, number: int) -> None:
+        self._misses = 0
         if number == self._in_flight:
             self._settle()
             self._flush()
 
     def _impatient(self) -> None:
-        _log.warn("{id} does not acknowledge its messages", id=self.mainboard_id)
+        self._misses += 1
+        if self._misses == 1:
+            _log.warn("{id} does not acknowledge its messages", id=self.mainboard_id)
         self._settle()
         self._flush()
 
@@ -121,6 +134,7 @@ class PrintersPolicy(OpenPolicy):
         self._fleet = fleet
         self._links = links
         self._clock = clock
+        self._here: set[str] = set()
         self._open: dict[str, tuple[PrinterLink, Session]] = {}
 
     def connect(self, packet: mqtt.Connect, peer: str) -> Identity | mqtt.ConnectCode:
@@ -128,7 +142,7 @@ class PrintersPolicy(OpenPolicy):
         printer = self._fleet.find(packet.client_id)
         if printer is None or not printer.address or printer.address != peer:
             return mqtt.ConnectCode.NOT_AUTHORIZED
-        return PrinterIdentity(f"printer/{printer.id}", stored=False, mainboard_id=printer.id)
+        return PrinterIdentity(f"printer/{printer.id}", stored=False, routed=False, mainboard_id=printer.id)
 
     def subscribe(self, identity: Identity, topic_filter: str, qos: int) -> int:
         """Filters that take in its own request topic: at QoS 1 at most, nothing more was ever seen."""
@@ -154,8 +168,13 @@ class PrintersPolicy(OpenPolicy):
         kind, mainboard_id = parse_topic(packet.topic)
         if mainboard_id in self._open:
             self._open[mainboard_id][1].received(kind, packet.payload)
-        else:
+        elif mainboard_id in self._here:
             self._links.overheard(mainboard_id, kind, packet.payload)
+        # Else it is the Will of a connection that has ended: written before all that it said since.
+
+    def connected(self, identity: Identity) -> None:
+        """It is here, though it cannot be asked yet."""
+        self._here.add(_id(identity))
 
     def subscribed(self, identity: Identity, topic_filters: tuple[str, ...]) -> None:
         """It can be asked now: the link is open."""
@@ -164,8 +183,16 @@ class PrintersPolicy(OpenPolicy):
             return
         assert isinstance(identity, PrinterIdentity)
         link = PrinterLink(self._router, identity, self._clock)
-        _log.info("{id} is connected", id=mainboard_id)
-        self._open[mainboard_id] = (link, self._links.opened(link))
+        printer = self._fleet.find(mainboard_id)
+        _log.info(
+            "{id} is connected from {address}", id=mainboard_id, address=printer.address if printer is not None else ""
+        )
+        session = self._links.opened(link)
+        if self._router.is_connected(identity.session):
+            self._open[mainboard_id] = (link, session)
+        else:  # the greeting was more than it could take
+            link.over()
+            self._links.closed(session, "the connection ended")
 
     def unsubscribed(self, identity: Identity, topic_filters: tuple[str, ...]) -> None:
         """It takes no more requests."""
@@ -180,6 +207,7 @@ class PrintersPolicy(OpenPolicy):
 
     def ended(self, identity: Identity, reason: str) -> None:
         """Its connection is over."""
+        self._here.discard(_id(identity))
         self._close(_id(identity), reason)
 
     def _close(self, mainboard_id: str, reason: str) -> None:

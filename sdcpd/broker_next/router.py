@@ -209,7 +209,7 @@ class Router:
                 granted.append((topic_filter, qos))
             codes.append(qos)
         outlet.send(mqtt.suback(packet.packet_id, codes))
-        for topic_filter, qos in granted:
+        for topic_filter, qos in granted if identity.routed else ():
             for message in self._retained.match(topic_filter):
                 if session.outlet is not outlet:
                     return  # more than it could read
@@ -235,7 +235,8 @@ class Router:
         if topic_filter not in session.subscriptions and len(session.subscriptions) >= limit:
             raise LimitExceeded(Violation.SUBSCRIPTIONS, f"more than {limit} subscriptions")
         session.subscriptions[topic_filter] = qos
-        self._subscriptions.add(topic_filter, session, qos)
+        if session.identity.routed:
+            self._subscriptions.add(topic_filter, session, qos)
 
     def _unsubscribe(self, session: Session, topic_filter: str) -> bool:
         if session.subscriptions.pop(topic_filter, None) is None:
