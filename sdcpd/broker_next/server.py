@@ -47,8 +47,9 @@ class Server(Factory):
         self._watch = LoopingCall(self._look)
         self._watch.clock = clock
 
-    def __len__(self) -> int:
-        """How many connections there are."""
+    @property
+    def connections(self) -> int:
+        """How many there are."""
         return len(self._connections)
 
     @property

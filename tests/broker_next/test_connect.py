@@ -230,7 +230,7 @@ class ConnectTests(ServerTestCase):
         self.assertEqual([client.over for client in clients], [True] * 299 + [False])
         for client in clients[:-1]:
             client.vanish()
-        self.assertEqual((len(self.server), self.router.counters.connected), (1, 1))
+        self.assertEqual((self.server.connections, self.router.counters.connected), (1, 1))
         self.assertTrue(self.router.is_connected("c"))
 
     def test_two_doors(self) -> None:
@@ -316,7 +316,7 @@ class KeepAliveTests(ServerTestCase):
         self.assertTrue(client.wire.aborted)
         self.assertEqual((self.router.counters.connected, self.router.counters.stored), (0, 1))
         client.vanish()
-        self.assertEqual(len(self.server), 0)
+        self.assertEqual(self.server.connections, 0)
 
 
 class EndTests(ServerTestCase):
@@ -392,4 +392,4 @@ class EndTests(ServerTestCase):
             client.vanish()
         counters = self.router.counters
         self.assertEqual((counters.connected, counters.stored, counters.subscriptions), (0, 0, 0))
-        self.assertEqual((counters.waiting_bytes, len(self.server), self.server._per_address), (0, 0, {}))
+        self.assertEqual((counters.waiting_bytes, self.server.connections, self.server._per_address), (0, 0, {}))

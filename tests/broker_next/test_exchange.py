@@ -393,7 +393,7 @@ class IsolationTests(ServerTestCase):
         self.router.publish("a", b"m", 1)
         self.assertEqual(payloads(listener.take()), [b"m"])
         self.assertFalse(listener.over)
-        self.assertEqual((len(self.server), self.failures()), (1, 0))
+        self.assertEqual((self.server.connections, self.failures()), (1, 0))
         self.assertLess(len(self.lines), 20)
 
     def test_broken_transport(self) -> None:

@@ -330,7 +330,7 @@ class SlowReaderTests(ServerTestCase):
         counters = self.router.counters
         self.assertEqual((counters.connected, counters.stored), (0, 1))
         client.vanish()
-        self.assertEqual(len(self.server), 0)
+        self.assertEqual(self.server.connections, 0)
 
     def test_goodbye(self) -> None:
         """A stuck client that is ended is not waited for."""

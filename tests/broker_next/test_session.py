@@ -292,7 +292,7 @@ class ReturnTests(SessionTestCase):
         self.assertEqual(ids(self.again()), [2, 3])
 
     def test_releases_in_order(self) -> None:
-        """PUBRELs are repeated in the order of the PUBRECs [MQTT-4.6.0-6]."""
+        """PUBRELs are repeated in the order of the PUBRECs [MQTT-4.6.0-4] [MQTT-4.6.0-6]."""
         self.deliver("a", "b", "c", qos=2)
         for packet_id in (2, 3, 1):
             self.session.received(packet_id)

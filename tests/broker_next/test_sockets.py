@@ -116,7 +116,7 @@ class SocketTestCase(TestCase):
         return cast("IPv4Address", port.getHost()).port
 
     async def stopped(self) -> None:
-        await until(lambda: not len(self.server))
+        await until(lambda: not self.server.connections)
 
     def paho(self, client_id: str = "", clean: bool = True, version: int = paho.MQTTv311, tls: bool = False) -> Paho:
         client = Paho(self.port, client_id, clean, version, tls)
@@ -233,7 +233,7 @@ class SlowTests(SocketTestCase):
         for number in range(3000):
             self.router.publish("a", number.to_bytes(2, "big") * 5000)
             await deferLater(reactor, 0)
-            if not len(self.server):
+            if not self.server.connections:
                 break
         self.assertLess(number, 2500)
         self.assertEqual(self.server.violations[Violation.QUEUED_BYTES], 1)
@@ -304,7 +304,7 @@ class ManyTests(SocketTestCase):
         self.assertEqual(read(data), [ConnAck(False, 0), SubAck(1, (1,)), PingResp()])
         for client in clients:
             client.close()
-        await until(lambda: not len(self.server))
+        await until(lambda: not self.server.connections)
         self.assertEqual(self.router.counters.subscriptions, 0)
 
 
