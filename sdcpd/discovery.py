@@ -25,7 +25,7 @@ from sdcpd import config
 from sdcpd.codec.sdcp import PROBE, Announcement, invitation, parse_announcement
 from sdcpd.codec.status import Generation
 from sdcpd.errors import MalformedMessage
-from sdcpd.fleet import Fleet, Printer, Reachability
+from sdcpd.fleet import MOST, Fleet, Printer, Reachability
 from sdcpd.links import Links
 from sdcpd.logs import logger
 
@@ -142,6 +142,8 @@ class Discovery(Service):
         self._wide: _Eye | None = None
         self._ports: dict[str, int] = {}
         self._invitations: dict[str, _Invitations] = {}
+        self._impostors: set[tuple[str, str]] = set()
+        self._full = False
         self._probing = LoopingCall(self.probe)
         self._missing = LoopingCall(self._probe_missing)
         self._probing.clock = self._missing.clock = reactor
@@ -260,6 +262,12 @@ class Discovery(Service):
         address = peer[0]
         self._ports[address] = peer[1]
         before = self._fleet.find(announcement.mainboard_id)
+        if before is not None and before.id in self._links and before.address != address:
+            self._claimed_twice(before, address)
+            return
+        if before is None and len(self._fleet) >= MOST:
+            self._too_many(address)
+            return
         self._witness(before, announcement, address)
         printer = self._fleet.announced(announcement, address)
         if printer.id in self._links:
@@ -280,6 +288,23 @@ class Discovery(Service):
         else:
             version = announcement.protocol or "another protocol"
             self._fleet.explain(printer.id, f"It speaks {version}, which this version of sdcpd lists but cannot use.")
+
+    def _claimed_twice(self, printer: Printer, address: str) -> None:
+        """The connected printer stays what it is; if it has moved, its old connection soon falls silent."""
+        if (printer.id, address) in self._impostors:
+            return
+        self._impostors.add((printer.id, address))
+        _log.warn(
+            "{address} says it is {id}, which is connected from {ours}; ignored",
+            address=address,
+            id=printer.id,
+            ours=printer.address,
+        )
+
+    def _too_many(self, address: str) -> None:
+        if not self._full:
+            _log.warn("More printers than a fleet may have; those from {address} on are ignored", address=address)
+        self._full = True
 
     def _witness(self, known: Printer | None, announcement: Announcement, address: str) -> None:
         told = announcement.mainboard_ip

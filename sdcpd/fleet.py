@@ -8,7 +8,6 @@ whoever waits for news hears of both in the reactor turn that made them (DESIGN.
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
@@ -23,12 +22,15 @@ from sdcpd.codec.status import Generation, Phase, Status, phase_of
 from sdcpd.errors import PrinterUnknown
 from sdcpd.logs import logger
 from sdcpd.progress import Job, JobState
+from sdcpd.slugs import slugs_for
 from sdcpd.waiters import Waiters
 
-__all__ = ["TICK", "Beforehand", "Event", "Fleet", "Printer", "Reachability"]
+__all__ = ["TICK", "Beforehand", "Event", "Fleet", "Printer", "Reachability", "Remembered"]
 
 TICK = 0.5
 """Seconds between two publications of one printer, unless an edge is among its changes."""
+MOST = 2000
+"""Printers at which strangers are no longer taken in: somebody may invent one with each datagram."""
 RING = 5000
 """Happenings that are remembered."""
 
@@ -54,6 +56,14 @@ class Beforehand(Struct, frozen=True):
     slug: str
     mainboard_id: str
     name: str | None = None
+
+
+class Remembered(Struct, frozen=True):
+    """What outlasts a restart of a printer that was connected once: who it is, and how it is called here."""
+
+    slug: str
+    announcement: Announcement
+    address: str
 
 
 class Printer(Struct, frozen=True, eq=False):
@@ -113,10 +123,17 @@ class Fleet:
     ``wall`` gives seconds since the epoch, for what people read; the clock times what has to be timed.
     """
 
-    def __init__(self, clock: IReactorTime, wall: Callable[[], float], beforehand: Iterable[Beforehand]) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        wall: Callable[[], float],
+        beforehand: Iterable[Beforehand],
+        remembered: Iterable[Remembered] = (),
+    ) -> None:
         self._clock = clock
         self._wall = wall
         self._beforehand: dict[str, Beforehand] = {}
+        self._configured: set[str] = set()
         self._places: dict[str, int] = {}
         self._printers: dict[str, Printer] = {}
         self._slugs: dict[str, str] = {}
@@ -137,6 +154,10 @@ class Fleet:
         """Whether the daemon is on its way out: nobody should wait any more."""
         self.events: deque[Event] = deque(maxlen=RING)
         """The last happenings, oldest first."""
+        for known in remembered:
+            self._slugs[known.slug] = known.announcement.mainboard_id
+            printer = Printer(known.slug, known.announcement, known.address, self._name(known.announcement))
+            self._put(printer)
         self.configure(beforehand)
 
     # -- reading ---------------------------------------------------------------------------------------------
@@ -238,7 +259,7 @@ class Fleet:
         before, self._beforehand = self._beforehand, {known.mainboard_id: known for known in beforehand}
         self._ordered = None
         self._places = {mainboard_id: place for place, mainboard_id in enumerate(self._beforehand)}
-        configured = {known.slug for known in self._beforehand.values()}
+        configured = self._configured = {known.slug for known in self._beforehand.values()}
         kept = {
             printer.id: printer.slug
             for printer in self._printers.values()
@@ -277,14 +298,7 @@ class Fleet:
         known = self._beforehand.get(announcement.mainboard_id)
         if known is not None:
             return known.slug
-        name = announcement.name or announcement.machine_name
-        base = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:24].strip("-") or "printer"
-        taken = {known.slug for known in self._beforehand.values()} | set(self._slugs)
-        tail = re.sub(r"[^a-z0-9]", "", announcement.mainboard_id.lower())[-6:]
-        for slug in (base, f"{base}-{tail}"):
-            if slug not in taken:
-                return slug
-        return next(s for n in range(2, 10_000) if (s := f"{base}-{n}") not in taken)
+        return next(s for s in slugs_for(announcement) if s not in self._slugs and s not in self._configured)
 
     def _put(self, new: Printer) -> Printer:
         old = self._printers.get(new.id)

@@ -13,6 +13,7 @@ import msgspec
 
 from sdcpd.logs import logger
 from sdcpd.progress import Job
+from sdcpd.spool import sync_directory
 
 __all__ = ["Journal"]
 
@@ -62,13 +63,4 @@ class Journal:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self._path)
-        _sync(self._path.parent)
-
-
-def _sync(directory: Path) -> None:
-    """Make a rename inside the directory outlast a power cut."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync_directory(self._path.parent)

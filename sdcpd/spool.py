@@ -26,7 +26,7 @@ from sdcpd.codec.identify import HEAD, Format, identify
 from sdcpd.errors import BadName, ConfigError, FileTooLarge, StoreError, StoreFull, UnknownFormat
 from sdcpd.logs import logger
 
-__all__ = ["Contents", "Limits", "Spool", "StoredFile", "disk", "display_name", "wire_name"]
+__all__ = ["Contents", "Limits", "Spool", "StoredFile", "disk", "display_name", "sync_directory", "wire_name"]
 
 _log = logger("sdcpd.spool")
 
@@ -173,7 +173,7 @@ class Spool:
             os.unlink(partial)
         else:
             os.rename(partial, file.path)
-            _sync(self._blobs)
+            sync_directory(self._blobs)
 
     def remove(self, path: str) -> None:
         """Remove a blob or a partial; one that is gone already is no error."""
@@ -191,7 +191,7 @@ class Spool:
             fresh.replace(self._record)
         finally:
             fresh.unlink(missing_ok=True)
-        _sync(self._root)
+        sync_directory(self._root)
 
     def _load(self) -> Contents:
         """Read the record and compare it with the blobs; recover or set aside what does not fit."""
@@ -334,7 +334,7 @@ def _size(path: str) -> int | None:
     return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
-def _sync(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
     """Make a rename inside the directory last."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

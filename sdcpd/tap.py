@@ -39,6 +39,7 @@ from sdcpd.journal import Journal
 from sdcpd.links import Links
 from sdcpd.listener import Listener
 from sdcpd.offers import Offers
+from sdcpd.roster import Roster
 from sdcpd.web.app import WebApp
 from sdcpd.web.downloads import DownloadsSite
 
@@ -142,7 +143,9 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
 
     state = _state_directory(config)
     offload = partial(deferToThreadPool, reactor, reactor.getThreadPool())
-    fleet = Fleet(reactor, wall, _beforehand(config))
+    roster = Roster(state)
+    fleet = Fleet(reactor, wall, _beforehand(config), roster.printers())
+    fleet.subscribe(roster.changed)
     links = Links(fleet, reactor, wall)
     store = FileStore(state / "files", _limits(config), offload, wall)
     offers = Offers(lambda: _port(appliance, "downloads"))

@@ -10,7 +10,7 @@ from sdcpd import config
 from sdcpd.codec.sdcp import Command
 from sdcpd.codec.status import Generation
 from sdcpd.discovery import SLICE, Discovery, Interface, interfaces_of, local_address_towards
-from sdcpd.fleet import Fleet, Printer, Reachability
+from sdcpd.fleet import MOST, Fleet, Printer, Reachability
 from sdcpd.links import Links
 from tests.fakes import (
     HOME,
@@ -309,6 +309,36 @@ class AnswerTests(DiscoveryTestCase):
         self.assertIs(self.printer().generation, Generation.V1)
         self.assertTrue(any("instead of V3.0.0" in line for line in lines))
         self.assertIsNone(self.printer().message)
+
+
+class StrangerTests(DiscoveryTestCase):
+    """Datagrams that anybody could send."""
+
+    def test_impostor(self) -> None:
+        """Who says it is a connected printer, from another address, changes nothing; the log tells it once."""
+        lines = logged(self)
+        self.hear(discovery_reply())
+        link = FakeLink(self.links)
+        link.open()
+        for _ in range(3):
+            self.hear(discovery_reply(Name="Mallory", ProtocolVersion="V3.0.0"), ("192.0.2.66", 3000))
+        printer = self.printer()
+        self.assertEqual((printer.address, printer.name), (HOME, "Bench left"))
+        self.assertIs(printer.generation, Generation.V1)
+        self.assertEqual(len([line for line in lines if "192.0.2.66" in line]), 1)
+        link.drop()
+        self.hear(discovery_reply(), ("192.0.2.66", 3000))
+        self.assertEqual(self.printer().address, "192.0.2.66")
+
+    def test_crowd(self) -> None:
+        """The list of printers ends somewhere, however many answer, and the known ones stay; the log tells it once."""
+        lines = logged(self)
+        for number in range(MOST + 5):
+            self.hear(discovery_reply(f"{number:016X}"))
+        self.assertEqual(len(self.fleet), MOST)
+        self.hear(discovery_reply(f"{1:016X}", Name="Renamed"))
+        self.assertEqual(self.printer(f"{1:016X}").name, "Renamed")
+        self.assertEqual(len([line for line in lines if "More printers" in line]), 1)
 
 
 class InvitationTests(DiscoveryTestCase):

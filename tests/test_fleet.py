@@ -470,7 +470,7 @@ class NamingTests(FleetCase):
         slugs = [self.fleet.announced(announced(i), "10.0.0.1").slug for i in ids]
         self.assertEqual(
             slugs,
-            ["saturn", "saturn-cd34f0", "saturn-d70100", "saturn-2", "saturn-3"],
+            ["saturn", "saturn-cd34f0", "saturn-d70100", "printer-xed58aa10c1d70100", "printer-yed58aa10c1d70100"],
         )
 
     def test_stable(self) -> None:

@@ -93,6 +93,16 @@ class ReloadTests(SynchronousTestCase):
         self.assertEqual(self.daemon.ports["web"], before["web"])
         self.assertEqual(len(self.printers.ask("log", kind="invitation")), 1)
 
+    def test_known_printers_come_back(self) -> None:
+        """After a restart a printer that is off is listed as offline under its name, and comes back when it is on."""
+        slug = self.daemon.get("/v1/printers")[0]["id"]
+        self.printers.ask("power-off")
+        self.daemon.restart(kill=True)
+        (printer,) = self.daemon.get("/v1/printers")
+        self.assertEqual((printer["id"], printer["reachability"], printer["phase"]), (slug, "offline", "OFFLINE"))
+        self.printers.ask("power-on")
+        self.assertTrue(self.daemon.wait_until(slug, lambda p: bool(p["online"])))
+
     def test_bad_file(self) -> None:
         """A configuration that cannot be read changes nothing and is said to be refused."""
         self.daemon.write_config(self.printers.targets, more="[nonsense]")
