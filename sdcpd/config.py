@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
+from types import GenericAlias
 from typing import Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -118,10 +119,16 @@ class MqttClients(Section, frozen=True):
             checks.endpoint(self.listen, f"{place} listen")
         names: set[str] = set()
         for number, key in enumerate(self.keys, 1):
-            key.check(f"{place} keys item {number}")
+            item = f"{place[:-1]}.keys] item {number}"
+            key.check(item)
             if key.name in names:
-                raise ConfigError(f"{place} keys item {number} name: {key.name!r} is there twice")
+                raise ConfigError(f"{item} name: {key.name!r} is there twice")
             names.add(key.name)
+        if self.listen and not self.keys and not self.anonymous:
+            raise ConfigError(
+                f"{place} keys: expected at least one key, or anonymous = true; nobody could come in",
+                "The example in etc/sdcpd/sdcpd.toml shows how a key is made.",
+            )
 
 
 class Mqtt(Section, frozen=True):
@@ -316,7 +323,24 @@ def _convert(found: object, section: type[Read], place: str) -> Read:
         about: type = section
         if not place and parts:
             place, about = f"[{parts[0]}]", type(getattr(Config(), parts.pop(0)))
+            place, about = _within(place, parts, about, "unknown field" in problem)
         raise ConfigError(_sentence(problem, place, parts, about)) from error
+
+
+def _within(place: str, parts: list[str], about: type, unknown_key: bool) -> tuple[str, type]:
+    """Follow the path into tables within tables: each has its own name and its own keys."""
+    while parts:
+        hint = get_type_hints(about).get(parts[0])
+        listed = isinstance(hint, GenericAlias) and len(parts) > 1
+        section = get_args(hint)[0] if listed else hint
+        if not isinstance(section, type) or not issubclass(section, Section):
+            break
+        if len(parts) == 1 and not unknown_key:
+            break  # it should be a table and is something else: a wrong value of the table around it
+        place, about = f"{place[:-1]}.{parts.pop(0)}]", section
+        if listed:
+            return f"{place} item {int(parts.pop(0)) + 1}", about
+    return place, about
 
 
 def _sentence(problem: str, place: str, parts: list[str], section: type) -> str:

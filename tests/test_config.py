@@ -24,6 +24,9 @@ SPAN = 'expected a time such as "30d" or "12h", or "" for ever, found '
 SLUG = "expected a name of a-z, 0-9 and -, at most 32 long, found "
 ID = 'mainboard_id = "0001D2AB12CD34EF"\n'
 
+KEYS = "[[mqtt.clients.keys]]\n"
+HASH = f"sha256 = '{'ab' * 32}'\n"
+
 REFUSED = [
     # unknown keys, at each level
     ("wbe = 1", "wbe: unknown key; known here: " + ", ".join(Config.__struct_fields__)),
@@ -111,6 +114,21 @@ REFUSED = [
     (
         f"[printers.a]\n{ID}[printers.b]\n{ID.lower()}",
         "[printers.b] mainboard_id: 'a' has the same; each printer has its own",
+    ),
+    # who comes in at the clients' port
+    ("[mqtt.clients]\nport = 1", "[mqtt.clients] port: unknown key; known here: listen, anonymous, keys"),
+    ("[mqtt.clients]\nanonymous = 1", "[mqtt.clients] anonymous: expected true or false, found a whole number"),
+    ("[mqtt]\nclients = 1", "[mqtt] clients: expected a table, found a whole number"),
+    ("[mqtt.clients]\nkeys = ['a']", f"[mqtt.clients.keys] item 1: expected a table, found {TEXT}"),
+    (f"{KEYS}nam = 'a'", "[mqtt.clients.keys] item 1 nam: unknown key; known here: name, sha256, scopes"),
+    (f"{KEYS}scopes = ['al']", "[mqtt.clients.keys] item 1 scopes item 1: expected view or upload or queue or control"),
+    (f"{KEYS}name = 'a b'", "[mqtt.clients.keys] item 1 name: expected letters, digits, - and _, found 'a b'"),
+    (f"{KEYS}name = 'a'", "[mqtt.clients.keys] item 1 sha256: expected 64 hexadecimal digits, found 0 characters"),
+    (f"{KEYS}name = 'a'\n{HASH}{KEYS}name = 'a'\n{HASH}", "[mqtt.clients.keys] item 2 name: 'a' is there twice"),
+    ("[mqtt.clients]\nlisten = '1884'", f"[mqtt.clients] listen: {ENDPOINT}'1884'"),
+    (
+        "[mqtt.clients]\nlisten = 'tcp:1884'",
+        "[mqtt.clients] keys: expected at least one key, or anonymous = true; nobody could come in",
     ),
     # TOML itself
     ("[web", "expected TOML: "),
