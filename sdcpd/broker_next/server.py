@@ -110,9 +110,9 @@ class Server(Factory):
 
     def _look(self) -> None:
         now = self.seconds()
-        try:
-            for connection in list(self._connections):
+        for connection in list(self._connections):
+            try:
                 connection.check(now)
-            self.router.expire()
-        except Exception:
-            _log.failure("The deadlines could not be looked at")  # and the timer goes on
+            except Exception:
+                _log.failure("The connection of {who} could not be ended", who=connection.name)
+        self.router.expire()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sdcpd.broker_next import Violation
+from sdcpd.broker_next import Identity, OpenPolicy, Violation
 from sdcpd.broker_next.server import TICK
-from sdcpd.codec.mqtt import Connect, Disconnect, PingReq, Publish, Subscribe, Will, encode
+from sdcpd.codec.mqtt import Connect, ConnectCode, Disconnect, PingReq, Publish, Subscribe, Will, encode
 from tests.broker_next.kit import (
     Client,
     ConnAck,
@@ -126,6 +126,17 @@ class ConnectTests(ServerTestCase):
         client.say(connect_packet("bug"))
         self.assertEqual((client.wire.aborted, client.wire.value()), (True, b""))
         self.assertEqual(self.failures(), 1)
+
+    def test_nobody(self) -> None:
+        """A policy that says yes and not as whom lets nobody in."""
+
+        class Vague(OpenPolicy):
+            def connect(self, packet: Connect, peer: str) -> Identity | ConnectCode:
+                return ConnectCode.ACCEPTED
+
+        client = Client(self.door(Vague()))
+        client.say(connect_packet())
+        self.assertEqual((client.wire.aborted, client.wire.value(), self.failures()), (True, b"", 1))
 
     def test_before_connect(self) -> None:
         """What comes before CONNECT closes [MQTT-3.1.0-1]."""
@@ -317,6 +328,22 @@ class KeepAliveTests(ServerTestCase):
         self.assertEqual((self.router.counters.connected, self.router.counters.stored), (0, 1))
         client.vanish()
         self.assertEqual(self.server.connections, 0)
+
+    def test_goes_on(self) -> None:
+        """One connection that cannot be ended does not stop the watch over the others."""
+
+        def fail() -> None:
+            raise OSError("out of order")
+
+        broken = Client(self.server)
+        broken.wire.abortConnection = fail  # type: ignore[method-assign]  # a fault that only this one has
+        others = [Client(self.server) for _ in range(10)]
+        self.clock.pump([self.limits.connect_time + TICK])
+        self.assertEqual((self.failures(), {other.wire.aborted for other in others}), (1, {True}))
+        client = Client(self.server)
+        client.connect("c", keep_alive=2)
+        self.clock.pump([TICK] * 8)
+        self.assertTrue(client.wire.aborted)
 
 
 class EndTests(ServerTestCase):
