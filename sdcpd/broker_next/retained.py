@@ -40,14 +40,17 @@ class Retained:
     def __len__(self) -> int:
         return len(self._by_topic)
 
-    def put(self, topic: str, payload: bytes, qos: int) -> bool:
-        """Keep this instead of what was there; whether there was room. An empty payload only removes."""
+    def put(self, topic: str, payload: bytes, qos: int, limited: bool = True) -> bool:
+        """Keep this instead of what was there; whether there was room. An empty payload only removes.
+
+        ``limited`` is false for the daemon's own: there are only so many, and clients must not crowd them out.
+        """
         self._remove(topic)
         if not payload:  # [MQTT-3.3.1-11]
             return True
         message = Message(topic, payload, qos)
         size = _size(message)
-        if len(self._by_topic) >= self._max_messages or self.bytes + size > self._max_bytes:
+        if limited and (len(self._by_topic) >= self._max_messages or self.bytes + size > self._max_bytes):
             return False
         self._by_topic[topic] = message
         self.bytes += size

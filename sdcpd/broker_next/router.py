@@ -250,7 +250,7 @@ class Router:
         """Publish in the name of the daemon."""
         if fault := topic_fault(topic):
             raise ValueError(" ".join(fault))
-        self._publish(topic, payload, qos, retain)
+        self._publish(topic, payload, qos, retain, limited=False)
 
     def deliver(
         self, client_id: str, topic: str, payload: bytes, qos: int, acknowledged: Callable[[], object] | None = None
@@ -311,9 +311,9 @@ class Router:
             waiting_bytes=self._backlog.used,
         )
 
-    def _publish(self, topic: str, payload: bytes, qos: int, retain: bool) -> None:
+    def _publish(self, topic: str, payload: bytes, qos: int, retain: bool, limited: bool = True) -> None:
         self._received += 1
-        if retain and not self._retained.put(topic, payload, qos):
+        if retain and not self._retained.put(topic, payload, qos, limited):
             self._not_retained += 1
         matched = self._subscriptions.match(topic)
         if not matched:
