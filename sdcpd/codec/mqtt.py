@@ -81,9 +81,10 @@ class State(Enum):
     OPEN = "anything but CONNECT may come"
     CLOSED = "nothing is read any more"
 
-    # One lookup for each packet: the identity is as good a hash as Enum's own, which is a Python call.
-    __hash__ = object.__hash__
+    __hash__ = object.__hash__  # as good as Enum's own, which is a Python call, once for each packet
 
+
+_CLOSED = State.CLOSED  # looked up for each read, where an Enum's attribute costs ten times as much
 
 # A pair that is missing is the protocol violation.
 _NEXT: dict[tuple[State, type[Packet]], State] = {
@@ -126,7 +127,7 @@ class ServerConnection:
         The iterator raises ``MalformedPacket`` or ``ProtocolViolation`` where the stream breaks a rule. The
         connection is ``CLOSED`` then; the error's ``return_code``, if any, is due in a CONNACK.
         """
-        if self.state is State.CLOSED:
+        if self.state is _CLOSED:
             return iter(())
         if self._at < len(self._data):  # a loop over packets was left early
             self._rest += self._data[self._at :]
@@ -143,7 +144,7 @@ class ServerConnection:
 
     def close(self) -> None:
         """Read nothing more, not even what has arrived already."""
-        self.state = State.CLOSED
+        self.state = _CLOSED
         self._data = b""
         self._at = 0
         self._rest = bytearray()
@@ -172,7 +173,10 @@ class ServerConnection:
             raise _refusal(self.state, first)
         size, start = data[at + 1], at + 2
         if size > 127:
-            size, start = _remaining_length(data, at + 1)
+            if have > 2 and data[at + 2] < 128:  # the usual two bytes
+                size, start = (size & 127) | data[at + 2] << 7, at + 3
+            else:
+                size, start = _remaining_length(data, at + 1)
             if not start:
                 self._wait(have + 1)
                 return None
@@ -189,7 +193,7 @@ class ServerConnection:
         if state is not self.state:
             self.state = state
             self._limit = self._max_packet
-            if state is State.CLOSED:
+            if state is _CLOSED:
                 self.close()
         return packet
 
