@@ -407,14 +407,14 @@ class SubscribeTests(RouterTestCase):
         """When no more can be retained a message is still delivered, and counted."""
         _, outlet = self.subscriber("#")
         for number in range(5):
-            self.say(f"t/{number}", b"m", retain=True)
+            self.say(f"t/{number}", b"m", 0, retain=True)
         self.assertEqual(len(outlet.take()), 5)
         self.assertEqual((self.router.counters.retained, self.router.counters.not_retained), (3, 2))
 
     def test_retained_full_for_clients(self) -> None:
         """When clients have filled the room for retained messages, the daemon's own are kept all the same."""
         for number in range(5):
-            self.say(f"t/{number}", b"m", retain=True)
+            self.say(f"t/{number}", b"m", 0, retain=True)
         for word in (b"m", b"longer"):
             self.router.publish("state", word, retain=True)
             self.assertEqual(self.router.retained("state"), [("state", word)])
