@@ -173,10 +173,8 @@ class ServerConnection:
             raise _refusal(self.state, first)
         size, start = data[at + 1], at + 2
         if size > 127:
-            if have > 2 and data[at + 2] < 128:  # the usual two bytes
-                size, start = (size & 127) | data[at + 2] << 7, at + 3
-            else:
-                size, start = _remaining_length(data, at + 1)
+            usual = have > 2 and data[at + 2] < 128
+            size, start = ((size & 127) | data[at + 2] << 7, at + 3) if usual else _remaining_length(data, at + 1)
             if not start:
                 self._wait(have + 1)
                 return None
