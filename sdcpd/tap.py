@@ -169,7 +169,7 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
         service = MultiService()
         settings = config.mqtt.clients
         if settings.listen:
-            server = Server(reactor, router, ClientsPolicy(settings, commands.obey), CLIENTS_LIMITS)
+            server = Server(reactor, router, ClientsPolicy(settings, commands.obey, reactor.seconds), CLIENTS_LIMITS)
             listener = Listener(reactor, "[mqtt.clients] listen", settings.listen, server)
             listener.setName("mqtt clients")
             listener.setServiceParent(service)

@@ -7,10 +7,10 @@ answer from MQTT itself, so each one is answered in a message, with the words of
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
@@ -26,13 +26,20 @@ __all__ = ["Command", "Commands"]
 _log = logger("sdcpd.broker.commands")
 
 
+_REPEATED = {
+    "code": "repeated_command",
+    "message": "The message was sent again, and whether its first copy arrived is not known; it was not obeyed.",
+    "hint": "Look at the printer's state, then ask anew if need be.",
+}
+
+
 class Command(Struct, frozen=True, forbid_unknown_fields=True):
     """What may be asked; ``file`` and ``plate_clear`` go with ``print``. ``id`` comes back in the result."""
 
     command: Literal["print", "pause", "resume", "stop"]
     file: str = ""
     plate_clear: bool | None = None
-    id: str | int | None = None
+    id: Annotated[str, Meta(max_length=128)] | int | None = None
 
 
 class Commands:
@@ -44,16 +51,23 @@ class Commands:
         self._jobs = jobs
         self._store = store
 
-    def obey(self, slug: str, payload: bytes, by: str) -> None:
-        """Do what one message asks, and say what came of it."""
-        result: dict[str, Any] = {"id": None, "command": None}
+    def obey(self, slug: str, payload: bytes, by: str, repeated: bool) -> None:
+        """Do what one message asks, and say what came of it.
+
+        ``repeated``: the message may have come before, perhaps in another life of the daemon; it is not obeyed.
+        """
         try:
             wish = msgspec.json.decode(payload, type=Command)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            self._answer(slug, {**result, "ok": False, "error": {"code": "bad_command", "message": str(error)}})
+            refusal = {"code": "bad_command", "message": str(error), "hint": 'For example {"command": "pause"}.'}
+            self._answer(slug, {"id": None, "command": None, "ok": False, "error": refusal})
             return
-        _log.info("{who} asks {slug} by MQTT: {command}", who=by, slug=slug, command=wish.command)
-        result = {"id": wish.id, "command": wish.command}
+        result: Mapping[str, Any] = {"id": wish.id, "command": wish.command}
+        if repeated:
+            _log.warn("A repeated command of {who} was not obeyed: {command}", who=by, command=wish.command)
+            self._answer(slug, {**result, "ok": False, "error": _REPEATED})
+            return
+        _log.info("{who} asks {slug} by MQTT: {command}", who=by, slug=slug[:64], command=wish.command)
         doing: Deferred[Any] = maybeDeferred(self._do, slug, wish)
         doing.addCallbacks(
             lambda done: self._answer(slug, {**result, "ok": True, **done}),

@@ -18,6 +18,7 @@ from sdcpd.broker_next import Identity, Limits, OpenPolicy, Policy, Router, Serv
 from sdcpd.broker_next.connection import Connection
 from sdcpd.codec import mqtt
 from sdcpd.codec.mqtt import Connect, ConnectCode, Publish, Subscribe, Unsubscribe, Will, encode
+from sdcpd.logs import set_level
 
 __all__ = [
     "Client",
@@ -319,6 +320,7 @@ class ServerTestCase(SynchronousTestCase):
         self.router = Router(self.clock.seconds, self.storage)
         self.server = self.door()
         self.lines: list[str] = []
+        set_level("info")  # other tests leave theirs
         observer = cast("ILogObserver", self._line)
         globalLogPublisher.addObserver(observer)
         self.addCleanup(globalLogPublisher.removeObserver, observer)
