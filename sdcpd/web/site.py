@@ -13,10 +13,10 @@ import re
 from collections.abc import Callable
 from enum import Enum, auto
 from functools import partial
+from http import HTTPStatus
 from io import BytesIO
 from urllib.parse import unquote_to_bytes
 
-import msgspec.json
 from twisted.internet.interfaces import IReactorTime, ITransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
@@ -26,7 +26,8 @@ from twisted.web.resource import IResource
 
 from sdcpd.errors import Interrupted
 from sdcpd.logs import logger
-from sdcpd.web.answer import ALWAYS
+from sdcpd.web.answer import ALWAYS, write
+from sdcpd.web.errors import ErrorBody, error_answer
 from sdcpd.web.upload import Body
 
 __all__ = ["MAX_SMALL_BODY", "Channel", "Request", "Site", "redacted"]
@@ -88,10 +89,10 @@ class Request(server.Request):
             return
         if self._body is not None:
             self._body.arrived(data)
-        elif self.content.tell() + len(data) > MAX_SMALL_BODY:
-            self.refuse_body()
-        else:
+        elif self.channel.site.takes(self.content.tell() + len(data)):
             self.content.write(data)
+        else:
+            self.refuse_body()
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """Twisted: the body is complete."""
@@ -112,20 +113,12 @@ class Request(server.Request):
 
     def refuse_body(self) -> None:
         """Say that the body is larger than any that is not a file."""
-        self.refuse(
-            413,
-            "body_too_large",
-            f"The body of this request may have {MAX_SMALL_BODY} bytes; this one is larger.",
-            "Files go to PUT /v1/files/<name>.",
-        )
+        message = f"The body of this request may have {MAX_SMALL_BODY} bytes; this one is larger."
+        self.refuse(413, "body_too_large", message, "Files go to PUT /v1/files/<name>.")
 
-    def refuse(self, status: int, code: str, message: str, hint: str) -> None:
+    def refuse(self, status: int, code: str, message: str, hint: str, **headers: str) -> None:
         """Answer with an error that no route had a part in."""
-        error = _error(code, message, hint)
-        self.setResponseCode(status)
-        self.setHeader(b"Content-Type", b"application/json")
-        self.setHeader(b"Content-Length", b"%d" % len(error))
-        self.write(error)
+        self.write(write(self, error_answer(status, ErrorBody(code, message, hint), headers)))
         self.finish()
 
     def connectionLost(self, reason: Failure) -> None:
@@ -150,15 +143,13 @@ class _Phase(Enum):
     CLOSED = auto()  # nothing that still arrives matters
 
 
-# How long a phase may last; STREAM: without a byte.
+# How long a phase may last, STREAM without a byte; the others are not ours to end.
 _SECONDS = {
     _Phase.IDLE: IDLE_TIMEOUT,
     _Phase.HEAD: HEAD_TIMEOUT,
     _Phase.SMALL: BODY_TIMEOUT,
-    _Phase.HELD: None,
     _Phase.STREAM: BODY_TIMEOUT,
     _Phase.DRAIN: DRAIN_TIMEOUT,
-    _Phase.CLOSED: None,
 }
 _ARRIVING = frozenset({_Phase.SMALL, _Phase.HELD, _Phase.STREAM})
 
@@ -169,8 +160,9 @@ class Channel(http.HTTPChannel):
     Everything that Twisted keeps private and headers-first needs is used in this class and nowhere else:
     ``_command``, ``_path``, ``_version`` (the request line, otherwise handed out only when the body is
     complete), ``_send100Continue`` and ``_respondToBadRequestAndDisconnect`` (called without asking anybody),
-    ``_transferDecoder``, ``_networkProducer``, ``_waitingForTransport`` and ``_abortingCall``. Twisted has no
-    public way to see a request before its body. ``ChannelPrivatesTests`` fails if any of them changes.
+    ``_transferDecoder``, ``_networkProducer``, ``_waitingForTransport``, ``_abortingCall`` and
+    ``_receivedHeaderSize``. Twisted has no public way to see a request before its body.
+    ``ChannelPrivatesTests`` fails if any of them changes.
     """
 
     site: Site
@@ -183,7 +175,7 @@ class Channel(http.HTTPChannel):
         # Twisted looks for a timer that is moved to an earlier time among all timers of the process, and thousands
         # of polls have one each; to cancel it and make another is O(log n).
         self.setTimeout(None)
-        self.setTimeout(_SECONDS[phase])
+        self.setTimeout(_SECONDS.get(phase))
 
     # The head.
 
@@ -215,14 +207,14 @@ class Channel(http.HTTPChannel):
             request.process()
         else:
             self._enter(_Phase.SMALL)
-            if self.length is not None and self.length > MAX_SMALL_BODY:
+            if not self.site.takes(self.length):
                 request.refuse_body()
 
     def _send100Continue(self) -> None:
         request = self.requests[-1]
         if request.streamed:
             request.expects_continue = True
-        elif self.length is None or 0 < self.length <= MAX_SMALL_BODY:
+        elif self.length != 0 and self.site.takes(self.length):
             super()._send100Continue()
 
     # The body.
@@ -284,12 +276,25 @@ class Channel(http.HTTPChannel):
             self.hold_body()
             body.fail(_interrupted(body, "its chunks are malformed"))
             return
+        if self._receivedHeaderSize > self.totalHeadersSize:
+            self.lineLengthExceeded(b"")
+        else:
+            self._reject(400, "bad_request", "This is not HTTP as RFC 9112 has it.", "Check the client or the proxy.")
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Twisted: a line is longer than the whole head may be."""
+        message = f"The head of a request may have {self.totalHeadersSize} bytes; this one is larger."
+        self._reject(431, "head_too_large", message, "Send fewer or shorter headers and a shorter address.")
+
+    def _reject(self, status: int, code: str, message: str, hint: str) -> None:
+        """Answer to what is no request, and hang up."""
         if self._phase not in (_Phase.DRAIN, _Phase.CLOSED):
-            error = _error("bad_request", "This is not HTTP as RFC 9112 has it.", "Check the client or the proxy.")
+            error = error_answer(status, ErrorBody(code, message, hint)).body
             self.transport.write(
-                b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: application/json\r\n"
-                b"Content-Length: %d\r\n\r\n%b" % (len(error), error)
+                b"HTTP/1.1 %d %b\r\nConnection: close\r\nContent-Type: application/json\r\n"
+                b"Content-Length: %d\r\n\r\n" % (status, HTTPStatus(status).phrase.encode(), len(error))
             )
+            self.transport.write(b"" if getattr(self, "_command", b"") == b"HEAD" else error)
         self.loseConnection()
 
     # The answer.
@@ -353,15 +358,20 @@ class Site(server.Site):
     """The factory of connections that share one tree of resources.
 
     ``streams(method, path)`` says which requests are streamed uploads. The path is as a router sees it: decoded,
-    with single slashes, none at its end.
+    with single slashes, none at its end. ``max_body`` bounds every other body; with 0 there must be none at all.
     """
 
+    max_body = MAX_SMALL_BODY
     protocol = Channel  # type: ignore[assignment]  # Twisted's own is a proxy that would choose HTTP/2
     requestFactory = Request
 
     def __init__(self, resource: IResource, streams: Callable[[bytes, bytes], bool], reactor: IReactorTime) -> None:
         super().__init__(resource, timeout=IDLE_TIMEOUT, reactor=reactor, parsePOSTFormSubmission=False)
         self.streams = streams
+
+    def takes(self, length: int | None) -> bool:
+        """May a body that is no upload be so long, ``None`` where that is not announced?"""
+        return self.max_body > 0 if length is None else length <= self.max_body
 
     def startFactory(self) -> None:
         """There is no access log file to open and no time of day to keep for it."""
@@ -372,28 +382,17 @@ class Site(server.Site):
 
     def log(self, request: http.Request) -> None:
         """One line for each answer, for who wants to see them."""
-        _log.debug(
-            "{peer} {method} {target()} {code} {sent}",
-            peer=request.client,
-            method=request.method.decode("ascii", "backslashreplace"),
-            target=partial(redacted, request.uri),
-            code=request.code,
-            sent=request.sentLength,
-        )
+        method, target = request.method.decode("ascii", "backslashreplace"), partial(redacted, request.uri)
+        words = {"peer": request.client, "code": request.code, "sent": request.sentLength}
+        _log.debug("{peer} {method} {target()} {code} {sent}", method=method, target=target, **words)
 
 
 def redacted(uri: bytes) -> str:
     """The URI for the log: without the keys that some clients put there."""
     path, mark, query = uri.partition(b"?")
     pairs = (pair.partition(b"=") for pair in query.split(b"&"))
-    shown = (
-        name + sign + (b"***" if unquote_to_bytes(name).lower() in _SECRETS else value) for name, sign, value in pairs
-    )
+    shown = (n + sign + (b"***" if unquote_to_bytes(n).lower() in _SECRETS else value) for n, sign, value in pairs)
     return (path + mark + b"&".join(shown)).decode("ascii", "backslashreplace")
-
-
-def _error(code: str, message: str, hint: str) -> bytes:
-    return msgspec.json.encode({"error": {"code": code, "message": message, "hint": hint}})
 
 
 def _interrupted(body: Body, why: str) -> Interrupted:

@@ -165,6 +165,29 @@ class PathTests(SiteCase):
             self.assertTrue(self.client.closed)
         self.assertEqual((self.desk.seen, len(self.client.answers)), ([], 1))
 
+    def test_no_http_to_head(self) -> None:
+        """Even that refusal has no body where the question was HEAD, only the length that it would have."""
+        self.client.send(b"HEAD / HTTP/1.1\r\nContent-Length: x\r\n\r\n")
+        (answer,) = answers(self.client.transport.value(), to_head=True)
+        self.assertEqual((answer.status, answer.body), (400, b""))
+        self.assertGreater(int(answer.headers["content-length"]), 0)
+        self.assertTrue(self.client.closed)
+
+    def test_large_head(self) -> None:
+        """A head of more than 16 kB, in one line or in many, gets a readable refusal and the connection ends."""
+        line = b"A: " + b"a" * 1000 + b"\r\n"
+        for large in (
+            b"GET /" + b"a" * 17000,
+            b"GET / HTTP/1.1\r\nA: " + b"a" * 17000,
+            b"GET / HTTP/1.1\r\n" + line * 17,
+        ):
+            for end in (b"", b"\r\n\r\n"):
+                self.client = Client(self.site, self.cut)
+                answer = self.ask(large + end)
+                self.assertEqual((answer.status, json.loads(answer.body)["error"]["code"]), (431, "head_too_large"))
+                self.assertEqual((self.client.closed, len(self.client.answers)), (True, 1))
+        self.assertEqual(self.desk.seen, [])
+
 
 class SmallBodyTests(SiteCase):
     """Requests that are handled when their body is complete."""
@@ -196,6 +219,16 @@ class SmallBodyTests(SiteCase):
         self.desk.handle = self.content
         body = bytes(MAX_SMALL_BODY)
         self.assertEqual(self.ask(b"POST / HTTP/1.1\r\nContent-Length: 65536\r\n\r\n" + body).body, body)
+
+    def test_none(self) -> None:
+        """A site that wants no bodies refuses each before it is sent, and asks for none; an empty one is none."""
+        self.site.max_body = 0
+        for framing in (b"Content-Length: 1", b"Transfer-Encoding: chunked"):
+            for expect in (b"", b"Expect: 100-continue\r\n"):
+                self.client = Client(self.site, self.cut)
+                self.assert_too_large(self.ask(b"POST / HTTP/1.1\r\n%b%b\r\n\r\n" % (expect, framing)))
+        self.client = Client(self.site, self.cut)
+        self.assertEqual(self.ask(b"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n").status, 200)
 
     def assert_too_large(self, answer: Answer) -> None:
         error = json.loads(answer.body)["error"]
@@ -652,7 +685,7 @@ class ChannelPrivatesTests(SynchronousTestCase):
         """An update of Twisted that renames what ``Channel`` relies on is noticed here first."""
         used = {
             *("_command", "_path", "_version", "_send100Continue", "_respondToBadRequestAndDisconnect"),
-            *("_transferDecoder", "_networkProducer", "_waitingForTransport", "_abortingCall"),
+            *("_transferDecoder", "_networkProducer", "_waitingForTransport", "_abortingCall", "_receivedHeaderSize"),
         }
         functions = [getattr(member, "__code__", None) for member in vars(HTTPChannel).values()]
         self.assertEqual(used - {name for code in functions if code for name in code.co_names}, set())
