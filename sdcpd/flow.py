@@ -27,13 +27,16 @@ from sdcpd.logs import logger
 from sdcpd.offers import Offer, Offers
 from sdcpd.progress import ENDED, MOVING, Job, JobState, Print, Transfer, Verdict
 
-__all__ = ["Flow", "Recorder"]
+__all__ = ["FILE_LACKING", "Flow", "Recorder"]
 
 RETRIES = (5.0, 15.0, 60.0)
 """Seconds before each repetition of a failed delivery."""
 
 LINK_WAIT = 60.0
 """Seconds that a job waits for a lost connection before it fails: a start that is older is nobody's wish any more."""
+
+FILE_LACKING = frozenset({"start_refused_2", "start_refused_3", "start_refused_4"})
+"""Reasons by which the printer says that it has not got this file, whatever its last transfer was."""
 
 _EVENTS = {
     JobState.DELIVERING: "transfer_started",
@@ -71,6 +74,7 @@ class Flow:
         clock: IReactorTime,
         wall: Callable[[], float],
         ended: Callable[[Flow], None],
+        deliver_anyway: bool,
     ) -> None:
         self.job = job
         """The job as it stands now."""
@@ -82,6 +86,7 @@ class Flow:
         self._clock = clock
         self._wall = wall
         self._ended = ended
+        self._deliver_anyway = deliver_anyway
         self._transfer: Transfer | None = None
         self._print: Print | None = None
         self._verdict: Deferred[Verdict] | None = None
@@ -125,7 +130,7 @@ class Flow:
         self._move(JobState.FAILED, reason, message)
 
     async def _go(self) -> None:
-        if not self._has_file():
+        if self._deliver_anyway or not self._has_file():
             await self._deliver()
         if self.job.state not in ENDED:
             await self._start()
@@ -248,7 +253,9 @@ class Flow:
             if error.ack < 0:
                 self._unacknowledged(error)
             elif self.job.state is JobState.STARTING:
-                self._move(JobState.FAILED, f"start_refused_{error.ack}", error.message)
+                reason = f"start_refused_{error.ack}"
+                again = " Printing it again sends the file anew." if reason in FILE_LACKING else ""
+                self._move(JobState.FAILED, reason, error.message + again)
 
     def _unacknowledged(self, error: PrinterError) -> None:
         _log.warn("{printer}: {error}", printer=self.job.printer, error=error)

@@ -20,7 +20,7 @@ from sdcpd.codec.status import Generation, Phase
 from sdcpd.errors import NotNow, StoreError
 from sdcpd.files import FileStore, StoredFile, wire_name
 from sdcpd.fleet import Fleet, Printer, Reachability
-from sdcpd.flow import Flow, Recorder
+from sdcpd.flow import FILE_LACKING, Flow, Recorder
 from sdcpd.links import Links
 from sdcpd.logs import logger
 from sdcpd.offers import Offers
@@ -129,9 +129,19 @@ class Jobs:
             plate_clear=plate_clear,
         )
         self._hold(job)
-        flow = self._flow(job, file)
+        flow = self._flow(job, file, deliver_anyway=self._lacks(job))
         flow.begin()
         return flow.job
+
+    def _lacks(self, job: Job) -> bool:
+        """Whether the printer, when it was last told to start this very file, said that it does not have it."""
+        for old in reversed(self._journal.jobs()):
+            if (old.printer, old.wire_name) == (job.printer, job.wire_name):
+                if (old.reason or "").startswith("start_"):
+                    return old.reason in FILE_LACKING
+                if old.started is not None:
+                    return False
+        return False
 
     def pause(self, mainboard_id: str) -> Deferred[Response]:
         """Pause the print, whoever started it; fires with the printer's Ack."""
@@ -191,7 +201,7 @@ class Jobs:
         waiting = self._waiting.get(after.id)
         if waiting is not None and after.status is not None and after.reachability is not Reachability.OFFLINE:
             del self._waiting[after.id]
-            flow = self._flow(waiting, None)
+            flow = self._flow(waiting, None, deliver_anyway=False)
             flow.resume(after.generation)
             self._fleet.assign(after.id, waiting)
             _log.info("Job {job} is recognised again on {printer}", job=waiting.id, printer=after.slug)
@@ -208,7 +218,7 @@ class Jobs:
         for flow in list(self._flows.values()):
             flow.time()
 
-    def _flow(self, job: Job, file: StoredFile | None) -> Flow:
+    def _flow(self, job: Job, file: StoredFile | None, *, deliver_anyway: bool) -> Flow:
         flow = Flow(
             job,
             Path(file.path) if file is not None else None,
@@ -219,6 +229,7 @@ class Jobs:
             clock=self._clock,
             wall=self._wall,
             ended=self._ended,
+            deliver_anyway=deliver_anyway,
         )
         self._flows[job.printer] = flow
         return flow

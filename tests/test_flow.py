@@ -326,6 +326,7 @@ class StartTests(FlowTestCase):
             shop.print()
             self.over(JobState.FAILED, f"start_refused_{ack}")
             self.assertIn(f"(Ack {ack})", str(shop.job.message))
+            self.assertEqual("Printing it again sends the file anew." in str(shop.job.message), ack in (2, 3, 4))
             shop.pump(100)
             self.assertEqual(self.link.commands(), [Command.START])
             self.assertEqual(shop.happenings, ["print_failed"])

@@ -121,6 +121,54 @@ class PrintTests(JobsTestCase):
         self.assertEqual([job.id for job in self.jobs.all()], [first.id, second.id])
         self.assertIs(self.jobs.all()[0].state, JobState.FINISHED)
 
+    def test_file_lacking(self) -> None:
+        """A printer that refused the start for want of the file gets it anew, whatever its last transfer was."""
+        for ack in (2, 3, 4):
+            self.shop = Workshop(Path(self.mktemp()))
+            self.shop.connect(self.shop.told_done())
+            self.link = self.shop.link
+            self.link.acks = {Command.START: ack}
+            self.shop.print()
+            self.assertEqual(self.shop.job.reason, f"start_refused_{ack}")
+            self.link.acks = {}
+            self.shop.print()
+            self.assertEqual(self.link.commands(), [Command.START, Command.FETCH])
+            self.shop.deliver()
+            self.assertEqual(self.link.commands(), [Command.START, Command.FETCH, Command.START])
+            self.link.says(self.shop.at_work(3))
+            self.link.says(self.shop.at_work(16, current=0))
+            self.link.says(self.shop.told_done())
+            self.assertIs(self.shop.job.state, JobState.FINISHED)
+            self.shop.print()
+            self.assertEqual(self.link.commands()[3:], [Command.START])
+
+    def test_file_still_lacking(self) -> None:
+        """A delivery that came to nothing does not make the printer have the file; nor does a restart of the daemon."""
+        self.link.says(self.shop.told_done())
+        self.link.acks = {Command.START: 2}
+        self.shop.print()
+        self.shop.print()
+        self.jobs.stop(ID)
+        self.assertEqual(self.link.commands(), [Command.START, Command.FETCH])
+        shop = Workshop(Path(self.mktemp()), self.jobs.all())
+        shop.connect(shop.told_done())
+        shop.print()
+        self.assertEqual(shop.link.commands(), [Command.FETCH])
+
+    def test_file_there(self) -> None:
+        """A start that was refused for another reason, or by another printer, says nothing of the file."""
+        self.link.says(self.shop.told_done())
+        self.link.acks = {Command.START: 1}
+        self.shop.print()
+        self.shop.print()
+        self.assertEqual(self.link.commands(), [Command.START] * 2)
+        lacking = replace(self.shop.job, reason="start_refused_2")
+        for other in (replace(lacking, printer=OTHER_ID), replace(lacking, wire_name="0123456789_other.goo")):
+            shop = Workshop(Path(self.mktemp()), [other])
+            shop.connect(shop.told_done())
+            shop.print()
+            self.assertEqual(shop.link.commands(), [Command.START])
+
     def test_file_gone(self) -> None:
         """A file that was deleted just now is not printed; the printer stays free."""
         file = self.shop.file
