@@ -87,6 +87,7 @@ class Flow:
         self._wall = wall
         self._ended = ended
         self._deliver_anyway = deliver_anyway
+        self._offer: Offer | None = None
         self._transfer: Transfer | None = None
         self._print: Print | None = None
         self._verdict: Deferred[Verdict] | None = None
@@ -114,8 +115,10 @@ class Flow:
             going.cancel()
 
     def cancel(self) -> None:
-        """End a job whose start was not sent; the printer's download fails for want of the file."""
+        """End a job whose start was not sent; the printer's download is broken off."""
         going, self._going = self._going, None
+        if self._offer is not None:
+            self._offers.revoke(self._offer)
         self._move(JobState.STOPPED, "cancelled", "Cancelled before the print was started.")
         if going is not None:
             going.cancel()
@@ -180,13 +183,13 @@ class Flow:
         self._transfer = Transfer(self.job.wire_name, self.job.size, printer.status, self._fed)
         self._verdict = Deferred()
         verdict = self._verdict
-        offer = self._offers.make(self._path, printer.address, self)
+        self._offer = offer = self._offers.make(self._path, printer.address, self)
         try:
             await self._fetch(offer)
             return await verdict
         finally:
             self._offers.withdraw(offer)
-            self._transfer = self._verdict = None
+            self._offer = self._transfer = self._verdict = None
 
     async def _fetch(self, offer: Offer) -> None:
         try:

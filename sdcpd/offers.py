@@ -1,7 +1,8 @@
 """Files that printers may fetch just now: unguessable paths, each bound to one printer's address.
 
 One decision: an offer lives as long as its delivery and is served as often as the printer likes (HEAD, GET,
-Range, again after a broken connection); it ends by the printer's verdict, never by having been fetched once.
+Range, again after a broken connection); it ends by the printer's verdict, never by having been fetched once, or
+because somebody stops the job: then the downloads that are still open are broken off.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 __all__ = ["Offer", "Offers", "Watcher"]
 
@@ -37,6 +38,20 @@ class Offer(Struct, frozen=True, eq=False):
     address: str
     """The only peer that may fetch it."""
     watcher: Watcher
+    _downloads: set[Callable[[], object]] = field(default_factory=set)
+
+    def opened(self, abort: Callable[[], object]) -> None:
+        """A download has begun; ``abort`` breaks it off, at once."""
+        self._downloads.add(abort)
+
+    def closed(self, abort: Callable[[], object]) -> None:
+        """That download is over."""
+        self._downloads.discard(abort)
+
+    def abort(self) -> None:
+        """Break off every open download."""
+        for abort in tuple(self._downloads):
+            abort()
 
 
 class Offers:
@@ -67,3 +82,8 @@ class Offers:
     def withdraw(self, offer: Offer) -> None:
         """End an offer; a download under way may still come to its end."""
         self._offers.pop(offer.token, None)
+
+    def revoke(self, offer: Offer) -> None:
+        """End an offer and every download of it."""
+        self.withdraw(offer)
+        offer.abort()

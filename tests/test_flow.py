@@ -423,6 +423,33 @@ class StartTests(FlowTestCase):
 
 
 class CancelTests(FlowTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.broken: list[str] = []
+
+    def downloading(self) -> None:
+        """The printer has begun a download; ``broken`` tells when it is broken off."""
+        self.shop.offer().opened(lambda: self.broken.append("broken off"))
+
+    def test_not_cancelled(self) -> None:
+        """Neither a verdict nor the end of the daemon breaks a download off, and a later stop has none to break off."""
+        size = self.shop.file.size
+        self.shop.print()
+        self.downloading()
+        self.shop.fetch()
+        self.link.says(status_json(transfer=(3, 9, size, self.shop.name)))
+        self.shop.jobs.stop(ID)
+        self.shop.print()
+        self.downloading()
+        self.shop.deliver()
+        self.assertIs(self.state, JobState.STARTING)
+        self.shop = Workshop(Path(self.mktemp()))
+        self.shop.connect()
+        self.shop.print()
+        self.downloading()
+        self.shop.jobs.stop_all()
+        self.assertEqual(self.broken, [])
+
     def cancelled(self) -> None:
         sent = len(self.link.sent)
         self.assertIsNone(self.shop.jobs.stop(ID))
@@ -433,10 +460,12 @@ class CancelTests(FlowTestCase):
         self.assertEqual(self.shop.happenings.count("print_stopped"), 1)
 
     def test_downloading(self) -> None:
-        """Stopping during the download ends the job without a word to the printer; its download finds nothing."""
+        """Stopping during the download ends the job without a word to the printer; its download is broken off."""
         self.shop.print()
+        self.downloading()
         self.shop.fetch()
         self.cancelled()
+        self.assertEqual(self.broken, ["broken off"])
 
     def test_before_answer(self) -> None:
         """Stopping before the printer has answered the fetch ends the offer too."""

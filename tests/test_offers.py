@@ -52,6 +52,35 @@ class OffersTests(SynchronousTestCase):
         self.assertIs(self.offers.find(other.token), other)
         self.assertEqual(len(self.offers), 1)
 
+    def test_revoked(self) -> None:
+        """An offer that is revoked is gone before its open downloads are broken off; ended ones are left alone."""
+        offer = self.offers.make(Path("/spool/x.goo"), HOME, Nobody())
+        broken: list[str] = []
+
+        def first() -> None:
+            self.assertIsNone(self.offers.find(offer.token))
+            offer.closed(first)
+            broken.append("first")
+
+        def second() -> None:
+            broken.append("second")
+
+        def third() -> None:
+            broken.append("third")
+
+        for download in (first, second, third):
+            offer.opened(download)
+        offer.closed(second)
+        self.offers.revoke(offer)
+        self.assertEqual(sorted(broken), ["first", "third"])
+
+    def test_withdrawn(self) -> None:
+        """An offer that is over lets its open downloads come to their end."""
+        offer = self.offers.make(Path("/spool/x.goo"), HOME, Nobody())
+        offer.opened(lambda: self.fail("broken off"))
+        self.offers.withdraw(offer)
+        self.assertIsNone(self.offers.find(offer.token))
+
     def test_guessed(self) -> None:
         """What was not offered is not found."""
         self.assertIsNone(self.offers.find(""))

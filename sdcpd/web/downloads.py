@@ -1,45 +1,88 @@
 """The port from which printers fetch their files, and nothing else.
 
 One decision: a path is good for one file, one printer's address and the time of one delivery; whoever else asks
-hears 403 or 404, and nothing here can be listed or guessed (DESIGN.md section 6).
+hears 403 or 404, and nothing here can be listed or guessed. Nobody has anything to send here: a body is refused
+before it is read. The paths are secrets, so no log line of this port has anything of one.
 """
 
 from __future__ import annotations
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IReactorTime, ITCPTransport
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from twisted.web.http import Request as AnyRequest
 from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource, Resource
-from twisted.web.server import Site
+from twisted.web.server import NOT_DONE_YET
 
 from sdcpd.logs import logger
-from sdcpd.offers import Offers
+from sdcpd.offers import Offer, Offers
 from sdcpd.web.serve import ServedFile
+from sdcpd.web.site import Channel, Request, Site
 
 __all__ = ["DownloadsSite"]
 
-IDLE = 60
-"""Seconds after which a connection without a request is closed."""
-
+_HINT = "Printers fetch here what a job offers them; everything else is on the daemon's web port."
 _log = logger("sdcpd.web.downloads")
+
+
+class _Request(Request):
+    channel: _Channel
+
+    def process(self) -> None:
+        """Refuse whatever cannot be a download, whoever asks."""
+        if self.method in (b"GET", b"HEAD"):
+            super().process()
+        else:
+            message = "Only GET and HEAD are possible here."
+            self.refuse(405, "method_not_allowed", message, _HINT, Allow="GET, HEAD")
+
+    def refuse_body(self) -> None:
+        """No body is small enough."""
+        self.refuse(413, "body_too_large", "Requests to this port have no body; this one has.", _HINT)
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method.decode('ascii', 'replace')} ***>"
+
+
+class _Channel(Channel):
+    """A printer's connection. An offer can break it off until it is gone, for bytes may wait in it to the end."""
+
+    transport: ITCPTransport
+
+    def connectionMade(self) -> None:
+        """Twisted: somebody is here."""
+        super().connectionMade()
+        self._fetched: set[Offer] = set()
+
+    def fetches(self, offer: Offer) -> None:
+        """The file of this offer goes over this connection."""
+        self._fetched.add(offer)
+        offer.opened(self.abort)
+
+    def abort(self) -> None:
+        """Reset the connection: what has not arrived never will."""
+        self.transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Twisted: the connection is gone."""
+        for offer in self._fetched:
+            offer.closed(self.abort)
+        super().connectionLost(reason)
 
 
 class _Refused(Resource):
     isLeaf = True
 
-    def __init__(self, status: int, text: bytes) -> None:
+    def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__()
-        self._status = status
-        self._text = text
+        self._refusal = (status, code, message)
 
-    def render(self, request: IRequest) -> bytes:
-        """The same short text for every method."""
-        request.setResponseCode(self._status)
-        request.setHeader(b"content-type", b"text/plain; charset=utf-8")
-        request.setHeader(b"x-content-type-options", b"nosniff")
-        if self._status == 405:
-            request.setHeader(b"allow", b"GET, HEAD")
-        request.setHeader(b"content-length", b"%d" % len(self._text))
-        return self._text
+    def render(self, request: IRequest) -> int:
+        """The same short error for everybody."""
+        assert isinstance(request, Request)
+        request.refuse(*self._refusal, _HINT)
+        return NOT_DONE_YET
 
 
 class _Root(Resource):
@@ -51,15 +94,15 @@ class _Root(Resource):
 
     def getChild(self, path: bytes, request: IRequest) -> IResource:
         """The file of this token, if it is offered to the one who asks."""
+        assert isinstance(request, _Request)
         offer = self._offers.find(path.decode("ascii", "replace"))
         if offer is None or request.postpath:
-            return _Refused(404, b"There is no such file here, or its delivery is over.\n")
+            return _Refused(404, "not_found", "There is no such file here, or its delivery is over.")
         peer = getattr(request.getClientAddress(), "host", "").removeprefix("::ffff:")
         if peer != offer.address:
             _log.warn("{peer} asked for a file that is offered to {printer}", peer=peer, printer=offer.address)
-            return _Refused(403, b"This file is offered to another address.\n")
-        if request.method not in (b"GET", b"HEAD"):
-            return _Refused(405, b"Only GET and HEAD are possible here.\n")
+            return _Refused(403, "forbidden", "This file is offered to another address.")
+        request.channel.fetches(offer)
         offer.watcher.requested()
         return ServedFile(str(offer.path), offer.token[:32], offer.token, offer.watcher)
 
@@ -68,9 +111,12 @@ class DownloadsSite(Site):
     """The printers' file server."""
 
     noisy = False
+    max_body = 0
+    protocol = _Channel
+    requestFactory = _Request
 
     def __init__(self, offers: Offers, reactor: IReactorTime) -> None:
-        super().__init__(_Root(offers), reactor=reactor, timeout=IDLE)
+        super().__init__(_Root(offers), lambda method, path: False, reactor)
 
-    def log(self, request: object) -> None:
+    def log(self, request: AnyRequest) -> None:
         """Nothing: the paths are secrets."""

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.iweb import IRequest
+from twisted.web.resource import IResource, Resource
 
 from sdcpd.offers import Offer, Offers
 from sdcpd.web.downloads import DownloadsSite
-from tests.web.rig import Pending, RealCase, Reply, goo, head, replies
+from tests.fakes import logged
+from tests.web.rig import Pending, RealCase, Reply, goo, replies
 
 PRINTER = "127.0.0.1"
+PRINTER_THERE = "192.168.1.100"
 CONTENT = goo(bytes(range(256)) * 2000)
 
 
@@ -28,6 +33,13 @@ class Watch:
         self.offsets.append(offset)
 
 
+class Broken(Resource):
+    """A bug of ours."""
+
+    def getChild(self, path: bytes, request: IRequest) -> IResource:
+        raise RuntimeError("a bug of ours")
+
+
 class RefusalTests(SynchronousTestCase):
     """What is refused, and to whom."""
 
@@ -38,13 +50,23 @@ class RefusalTests(SynchronousTestCase):
         self.watch = Watch()
         self.offers = Offers(lambda: 8081)
         self.offer = self.offers.make(directory / "a.goo", "192.168.1.100", self.watch)
-        self.site = DownloadsSite(self.offers, Clock())
+        self.clock = Clock()
+        self.site = DownloadsSite(self.offers, self.clock)
 
-    def ask(self, target: str, method: str = "HEAD", address: str = "192.168.1.100") -> Reply:
+    def begin(
+        self, target: str, method: str, address: str = PRINTER_THERE, headers: dict[str, str] | None = None
+    ) -> Pending:
         kind = IPv6Address if ":" in address else IPv4Address
         pending = Pending(self.site, kind("TCP", address, 1234), method == "HEAD")
-        pending.send(head(method, target, b"", {}))
-        return pending.reply
+        lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in (headers or {}).items())]
+        pending.send("\r\n".join([*lines, "", ""]).encode("ascii"))
+        self.addCleanup(pending.channel.stopProducing)  # as a transport does in its end
+        return pending
+
+    def ask(
+        self, target: str, method: str = "HEAD", address: str = PRINTER_THERE, headers: dict[str, str] | None = None
+    ) -> Reply:
+        return self.begin(target, method, address, headers).reply
 
     def test_offered(self) -> None:
         """The printer that the file is offered to may have it, as often as it asks."""
@@ -57,9 +79,9 @@ class RefusalTests(SynchronousTestCase):
     def test_other_address(self) -> None:
         """Nobody else may, even with the path."""
         for address in ("192.168.1.101", "127.0.0.1", "::1"):
-            for method in ("GET", "HEAD", "POST"):
+            for method in ("GET", "HEAD"):
                 reply = self.ask(f"/{self.offer.token}", method, address)
-                self.assertEqual(reply.status, 403)
+                self.assertEqual((reply.status, reply.body == b""), (403, method == "HEAD"))
                 self.assertEqual(reply.headers["x-content-type-options"], "nosniff")
         self.assertEqual(self.watch.requests, 0)
 
@@ -71,13 +93,13 @@ class RefusalTests(SynchronousTestCase):
             "/x.goo",
             f"/{token[:-1]}",
             f"/{token}x",
-            f"/{token}/",
             f"/{token}/x",
             "/%FF",
             f"/../{token}",
         ):
             reply = self.ask(target, "GET")
-            self.assertEqual((reply.status, reply.headers["content-type"]), (404, "text/plain; charset=utf-8"), target)
+            self.assertEqual((reply.status, reply.error["code"]), (404, "not_found"), target)
+            self.assertEqual((self.ask(target).status, self.ask(target).body), (404, b""), target)
         self.assertEqual(self.watch.requests, 0)
 
     def test_withdrawn(self) -> None:
@@ -87,16 +109,87 @@ class RefusalTests(SynchronousTestCase):
 
     def test_methods(self) -> None:
         """Nothing but GET and HEAD is possible."""
-        for method in ("POST", "PUT", "DELETE", "OPTIONS"):
-            reply = self.ask(f"/{self.offer.token}", method)
-            self.assertEqual((reply.status, reply.headers["allow"]), (405, "GET, HEAD"))
+        for method in ("POST", "PUT", "DELETE", "OPTIONS", "X"):
+            for target in (f"/{self.offer.token}", "/x", "*"):
+                for address in (PRINTER_THERE, "127.0.0.1"):
+                    reply = self.ask(target, method, address)
+                    self.assertEqual((reply.status, reply.headers["allow"]), (405, "GET, HEAD"))
         self.assertEqual(self.watch.requests, 0)
 
+    def test_bodies(self) -> None:
+        """A body of any kind, with any method, is refused before it is sent, and never asked for."""
+        framings: tuple[dict[str, str], ...] = (
+            {"Content-Length": "1"},
+            {"Content-Length": "9" * 4000},
+            {"Transfer-Encoding": "chunked"},
+            {"Content-Type": "multipart/form-data; boundary=x", "Content-Length": str(150 * 2**20)},
+            {"Content-Type": "application/x-www-form-urlencoded", "Content-Length": "99"},
+        )
+        more: tuple[dict[str, str], ...] = ({}, {"Expect": "100-continue"})
+        for method in ("GET", "HEAD", "POST", "PUT"):
+            for headers in (framing | expect for framing in framings for expect in more):
+                reply = self.ask(f"/{self.offer.token}", method, headers=headers)
+                self.assertEqual((reply.status, reply.headers["connection"]), (413, "close"))
+                self.assertEqual(reply.body == b"", method == "HEAD")
+        self.assertEqual(self.watch.requests, 0)
+
+    def test_absurd_length(self) -> None:
+        """A Content-Length that is no number for Python is a bad request, not a fault of ours."""
+        for method in ("GET", "HEAD", "POST"):
+            pending = self.begin(f"/{self.offer.token}", method, headers={"Content-Length": "9" * 5000})
+            self.assertEqual((pending.reply.status, pending.transport.disconnecting), (400, True))
+
+    def test_insistent(self) -> None:
+        """Who sends on after the refusal is not stored, not parsed, and soon cut off, chunked or not."""
+        chunk = bytes(65536)
+        for name, value, piece in (
+            ("Content-Length", str(150 * 2**20), chunk),
+            ("Transfer-Encoding", "chunked", b"10000\r\n" + chunk + b"\r\n"),
+        ):
+            headers = {"Content-Type": "multipart/form-data; boundary=x", name: value}
+            pending = self.begin(f"/{self.offer.token}", "POST", headers=headers)
+            sent = 0
+            tracemalloc.start()
+            try:
+                while not pending.transport.disconnecting:
+                    pending.send(piece)
+                    sent += len(piece)
+                peak = tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+            self.assertLess(sent, 5 * 2**20)
+            self.assertLess(peak, 2**20)
+            self.assertEqual(pending.reply.status, 413)
+
     def test_secret_paths(self) -> None:
-        """No path of an offer reaches a log."""
-        self.site.startFactory()
-        self.site.stopFactory()
-        self.site.log(object())
+        """Nothing of an offer's path reaches a log, not even for who asks for debug and whatever goes wrong."""
+        lines = logged(self, "debug")
+        self.site.doStart()
+        token = self.offer.token
+        for method in ("GET", "HEAD", "POST"):
+            for target in (f"/{token}", f"/{token}/x", f"/x?token={token}", f"http://x/{token}"):
+                for address in (PRINTER_THERE, "127.0.0.1"):
+                    for length in ("0", "1", "9" * 5000):
+                        self.begin(target, method, address, {"Content-Length": length})
+        self.offer.path.unlink()
+        for method in ("GET", "HEAD"):
+            self.assertEqual(self.ask(f"/{token}", method).status, 404)
+        self.site.resource = Broken()
+        for method in ("GET", "HEAD"):
+            pending = self.begin(f"/{token}", method)
+            self.assertEqual(pending.reply.status, 500)
+            self.assertNotIn(token, repr(pending.channel.requests))
+        self.site.doStop()
+        self.clock.advance(60)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 2)
+        self.assertGreater(len(lines), 2)
+        self.assertNotIn(token[:8], "\n".join(lines))
+        self.assertEqual([line for line in lines if "factory" in line], [])
+
+    def test_unseen(self) -> None:
+        """A request that is shown anywhere keeps its path to itself."""
+        pending = self.begin(f"/{self.offer.token}", "GET")
+        self.assertEqual(repr(pending.channel.requests[0]), "<Request GET ***>")
 
 
 class DownloadTests(RealCase):
@@ -157,6 +250,31 @@ class DownloadTests(RealCase):
         self.offers.withdraw(offer)
         reading.go_on()
         self.assertEqual(replies(await reading.done)[0].body, CONTENT)
+
+    async def test_revoked_while_read(self) -> None:
+        """A job that is stopped breaks off its download, even one whose last bytes are already with the kernel."""
+        with (self.directory / "big.goo").open("wb") as file:
+            file.truncate(64 * 2**20)
+        for path in ("a.goo", "big.goo"):
+            size = (self.directory / path).stat().st_size
+            offer = self.offer(path)
+            reading = self.connect(self.port, "GET", f"/{offer.token}", {"Connection": "keep-alive"})
+            await reading.began
+            while path == "a.goo" and self.watch.offsets[-1] < size:
+                await self.turn()
+            self.offers.revoke(offer)
+            reading.go_on()
+            self.assertLess(len(await reading.done), size)
+            self.assertEqual((await self.get(offer)).status, 404)
+            self.assertEqual((await self.get(self.offer())).body, CONTENT)
+
+    async def test_closed_connections(self) -> None:
+        """Connections that are over are nothing to break off any more."""
+        offer = self.offer()
+        for _ in range(2):
+            self.assertEqual((await self.get(offer)).status, 200)
+        self.offers.revoke(offer)
+        self.assertEqual((await self.get(offer)).status, 404)
 
     async def test_stalled_reader(self) -> None:
         """A printer that reads nothing for a while makes the daemon wait, not grow, and gets everything later."""

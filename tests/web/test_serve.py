@@ -3,12 +3,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.address import IPv4Address
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from sdcpd.web.serve import ServedFile
-from tests.web.rig import SECURE, RealCase, Reply, Rig, goo, md5, replies
+from sdcpd.web.site import Site
+from tests.web.rig import SECURE, Pending, RealCase, Reply, Rig, goo, head, md5, replies
 
 CONTENT = goo(bytes(range(256)) * 1000)
+HERE = IPv4Address("TCP", "127.0.0.1", 1234)
 ETAG = f'"{md5(CONTENT)}"'
 
 
@@ -125,3 +129,13 @@ class TypeTests(SynchronousTestCase):
         path.write_bytes(b"<script>")
         file = ServedFile(str(path), "0" * 32, "a.html")
         self.assertEqual((file.type, file.encoding), ("application/octet-stream", None))
+
+
+class GoneTests(SynchronousTestCase):
+    def test_head(self) -> None:
+        """A file that vanished from the disk is not found, and HEAD is told so without a body."""
+        file = ServedFile(self.mktemp(), "0" * 32, "a.goo")
+        for method, is_empty in (("HEAD", True), ("GET", False)):
+            pending = Pending(Site(file, lambda method, path: False, Clock()), HERE, method == "HEAD")
+            pending.send(head(method, "/", b"", {}))
+            self.assertEqual((pending.reply.status, pending.reply.body == b""), (404, is_empty))
