@@ -8,12 +8,8 @@ import socket
 import ssl
 import tracemalloc
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from twisted.internet import reactor as installed  # noqa: TID251 (real sockets need the real one)
@@ -27,6 +23,7 @@ from twisted.trial.unittest import TestCase
 from sdcpd.broker_next import Limits, OpenPolicy, Router, Server, Storage, Violation
 from sdcpd.codec.mqtt import PingReq, Publish, Subscribe, encode
 from tests.broker_next.kit import ConnAck, PingResp, SubAck, connect_packet, read
+from tests.certificates import certificate_pem
 
 PATIENCE = 20.0
 T = TypeVar("T")
@@ -207,7 +204,8 @@ class TlsTests(SocketTestCase):
     """The same over TLS."""
 
     def listen(self) -> int:
-        return self.listening(reactor.listenSSL(0, self.server, certificate().options(), interface="127.0.0.1"))
+        certificate = cast("PrivateCertificate", PrivateCertificate.loadPEM(b"".join(certificate_pem())))
+        return self.listening(reactor.listenSSL(0, self.server, certificate.options(), interface="127.0.0.1"))
 
     async def test_tls(self) -> None:
         """A client on TLS is a client like any other, also with more than one buffer full."""
@@ -306,24 +304,3 @@ class ManyTests(SocketTestCase):
             client.close()
         await until(lambda: not self.server.connections)
         self.assertEqual(self.router.counters.subscriptions, 0)
-
-
-def certificate() -> PrivateCertificate:
-    """For one test."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    pem = made.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return cast("PrivateCertificate", PrivateCertificate.loadPEM(pem))

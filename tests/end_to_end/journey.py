@@ -25,9 +25,13 @@ class Journey(SynchronousTestCase):
         self.addCleanup(shutil.rmtree, self.directory)
         self.printers = Printers(self.directory, ["MARS4MAX-1.0.0"], *QUICK)
         self.addCleanup(self.printers.stop)
-        self.daemon = Daemon(self.directory, self.printers.targets)
+        self.daemon = Daemon(self.directory, self.printers.targets, more=self.more())
         self.addCleanup(lambda: self.daemon.server.stop())
         self.slug = self.daemon.wait_for_printers(1)[0]["id"]
+
+    def more(self) -> str:
+        """What the daemon's configuration has besides the usual."""
+        return ""
 
     def upload(self, file: Path) -> dict[str, Any]:
         """Send a file as a script would."""
