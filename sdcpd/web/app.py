@@ -5,6 +5,7 @@ One decision: each API is a list of routes made from what it was handed; this mo
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -31,8 +32,8 @@ __all__ = ["WebApp"]
 
 _INDEX = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>sdcpd</title>
-<h1>sdcpd</h1>
+<title>{site}</title>
+<h1>{site}</h1>
 <p>The hub for networked resin printers is running.</p>
 <ul>
 <li><a href="/v1/printers">/v1/printers</a>: the printers</li>
@@ -66,6 +67,7 @@ class WebApp:
         self._status = StatusApi(fleet, clock, wall, epoch, config.status.mode)
         self._updates = UpdatesApi(fleet, documents, clock, wall, epoch)
         self._clock = clock
+        self._front = _front(config)
         self.routes: tuple[Route, ...] = (
             Route("GET", "/", None, self._index, content="text/html"),
             Route("GET", "/healthz", None, self._healthz, content="text/plain"),
@@ -86,9 +88,10 @@ class WebApp:
         return Site(self.resource(), is_upload, self._clock)
 
     def configure(self, config: Config) -> None:
-        """Take over what can change without another port: access and status."""
+        """Take over what can change without another port: access, status and the site's name."""
         self._access.configure(config.access, config.web)
         self._status.mode = config.status.mode
+        self._front = _front(config)
 
     def stop(self) -> None:
         """Ask every poller to come back later."""
@@ -97,7 +100,7 @@ class WebApp:
     def _index(self, call: Call) -> Answer:
         """Where to find what."""
         headers: Mapping[str, str] = {"Content-Security-Policy": "default-src 'none'"}
-        return Answer(200, _INDEX.encode(), "text/html; charset=utf-8", headers)
+        return Answer(200, self._front, "text/html; charset=utf-8", headers)
 
     def _healthz(self, call: Call) -> Answer:
         """Whether the daemon answers."""
@@ -106,3 +109,7 @@ class WebApp:
     def _openapi(self, call: Call) -> Answer:
         """This API, described as OpenAPI 3.1."""
         return Answer(200, self._described)
+
+
+def _front(config: Config) -> bytes:
+    return _INDEX.format(site=html.escape(config.sdcpd.site or "sdcpd")).encode()

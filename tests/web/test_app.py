@@ -20,6 +20,17 @@ class AppTests(WebCase):
         for link in links:
             self.assertEqual(self.rig.get(link).status, 200)
 
+    def test_site(self) -> None:
+        """The front page is headed by the name of the place, whatever is in it, and a reload changes that."""
+        page = self.rig.get("/").body.decode()
+        self.assertIn("<title>sdcpd</title>\n<h1>sdcpd</h1>", page)
+        self.rig.web.configure(parse("[sdcpd]\nsite = '<b>Käthe & {site}</b>'"))
+        named = self.rig.get("/").body.decode()
+        name = "&lt;b&gt;Käthe &amp; {site}&lt;/b&gt;"
+        self.assertEqual(named, page.replace(">sdcpd<", f">{name}<"))
+        self.rig.web.configure(parse(""))
+        self.assertEqual(self.rig.get("/").body.decode(), page)
+
     def test_healthz(self) -> None:
         """A supervisor reads ok."""
         reply = self.rig.get("/healthz", address="203.0.113.5")
