@@ -122,10 +122,8 @@ class Appliance(MultiService):
         try:
             new = self._reload()
             self._may_change(new)
-        except ConfigError as error:
-            _log.error(
-                "The new configuration is refused, the old one stays: {error}. {hint}", error=error, hint=error.hint
-            )
+        except Exception as error:
+            _refused(error)
             return False
         if new == self.config:
             _log.info("Reloaded: nothing has changed")
@@ -141,35 +139,44 @@ class Appliance(MultiService):
         return any(attrgetter(section)(new) != attrgetter(section)(self.config) for section in part.sections)
 
     async def _replace(self, new: Config, changed: list[Part]) -> bool:
-        old = self.config
         made: dict[str, IService] = {}
-        removed: list[Part] = []
         try:
-            for part in changed:
-                made[part.name] = child = part.make(new)
-                if not self._in_the_way_of(child):
-                    child.privilegedStartService()
-            for part in changed:
-                await maybeDeferred(self.getServiceNamed(part.name).disownServiceParent)
-                removed.append(part)
-            for part in changed:
-                self._add(part, made[part.name])
-        except ConfigError as error:
-            _log.error(
-                "The new configuration is refused, the old one stays: {error}. {hint}", error=error, hint=error.hint
-            )
-            for name, child in made.items():
-                added = self.namedServices.get(name) is child
-                await maybeDeferred(child.disownServiceParent if added else child.stopService)
-            for part in removed:
-                self._put_back(part, old)
-            self._tell_ports()
+            await self._exchange(new, changed, made)
+        except Exception as error:  # a bug of ours, too, must not leave a daemon that lacks half of its parts
+            _refused(error)
+            await self._restore(changed, made)
             return False
         self.config = new
-        self._reconfigured(new)
         self._tell_ports()
         _log.info("Reloaded; made anew: {parts}", parts=", ".join(part.name for part in changed) or "nothing")
         return True
+
+    async def _exchange(self, new: Config, changed: list[Part], made: dict[str, IService]) -> None:
+        for part in changed:
+            made[part.name] = child = part.make(new)
+            if not self._in_the_way_of(child):
+                child.privilegedStartService()
+        for part in changed:
+            if part.name in self.namedServices:  # not if an earlier reload could not put it back
+                await maybeDeferred(self.getServiceNamed(part.name).disownServiceParent)
+        for part in changed:
+            self._add(part, made[part.name])
+        try:
+            self._reconfigured(new)
+        except Exception:
+            self._reconfigured(self.config)
+            raise
+
+    async def _restore(self, changed: list[Part], made: dict[str, IService]) -> None:
+        """Undo what an exchange has done so far."""
+        for name, child in made.items():
+            added = self.namedServices.get(name) is child
+            stopping = maybeDeferred(child.disownServiceParent if added else child.stopService)
+            await stopping.addErrback(lambda f: _log.failure("A service did not stop cleanly", f))
+        for part in changed:
+            if part.name not in self.namedServices:
+                self._put_back(part)
+        self._tell_ports()
 
     def _in_the_way_of(self, child: IService) -> bool:
         """Whether a port that ``child`` needs is our own: then it can only be bound after the old one has gone."""
@@ -178,11 +185,13 @@ class Appliance(MultiService):
         held = [service for service in self._each(self) if isinstance(service, Listener)]
         return any(ours.blocks(theirs) for ours in held for theirs in listeners)
 
-    def _put_back(self, part: Part, old: Config) -> None:
+    def _put_back(self, part: Part) -> None:
         try:
-            self._add(part, part.make(old))
+            self._add(part, part.make(self.config))
         except ConfigError as error:
             _log.error("{part} is down: {error}. {hint}", part=part.name, error=error, hint=error.hint)
+        except Exception:
+            _log.failure("{part} is down", part=part.name)
 
     # -- stop ------------------------------------------------------------------------------------------------
 
@@ -205,3 +214,11 @@ class Appliance(MultiService):
     def _overdue(self, failure: Failure) -> None:
         failure.trap(DeferredTimeout)
         _log.warn("Not everything had stopped after {seconds:.0f} s; ending all the same", seconds=STOP_WITHIN)
+
+
+def _refused(error: Exception) -> None:
+    """Say, while ``error`` is being handled, why nothing has changed."""
+    if isinstance(error, ConfigError):
+        _log.error("The new configuration is refused, the old one stays: {error}. {hint}", error=error, hint=error.hint)
+    else:
+        _log.failure("The new configuration cannot be taken over, the old one stays")

@@ -28,6 +28,8 @@ class Diary(Service):
         self.broken = False
 
     def startService(self) -> None:
+        if self.broken:
+            raise RuntimeError("a bug of ours")
         super().startService()
         self._diary.append(f"{self.name} starts")
 
@@ -61,25 +63,41 @@ class ApplianceTestCase(SynchronousTestCase):
         )
         self.new: Config | ConfigError = self.config
         self.configured: list[Config] = []
+        self.breaks: dict[str, Config] = {}
+        """Where something of ours fails with which configuration."""
         self.appliance = self.make()
 
     def make(self) -> Appliance:
         parts = (
             Part("mqtt", ("mqtt",), self.make_mqtt),
             Part("web", ("web",), self.make_web),
-            Part("discovery", ("discovery", "mqtt"), lambda config: FakeDiscovery("discovery", self.diary)),
+            Part("discovery", ("discovery", "mqtt"), self.make_discovery),
             Part("watch", (), lambda config: Diary("watch", self.diary)),
         )
         return Appliance(
             self.config,
             parts,
             reload=self.reload_config,
-            reconfigured=self.configured.append,
+            reconfigured=self.reconfigured,
             ended=lambda: self.diary.append("ended"),
             clock=self.reactor,
         )
 
+    def reconfigured(self, config: Config) -> None:
+        self.configured.append(config)
+        if self.breaks.get("reconfigured") == config:
+            raise RuntimeError("a bug of ours")
+
+    def make_discovery(self, config: Config) -> IService:
+        if self.breaks.get("make") == config:
+            raise RuntimeError("a bug of ours")
+        found = FakeDiscovery("discovery", self.diary)
+        found.broken = self.breaks.get("start") == config
+        return found
+
     def reload_config(self) -> Config:
+        if self.breaks.get("reload") == self.new:
+            raise RuntimeError("a bug of ours")
         if isinstance(self.new, ConfigError):
             raise self.new
         return self.new
@@ -261,6 +279,49 @@ class ReloadTests(ApplianceTestCase):
         self.assertTrue(any("mqtt is down" in line for line in lines))
         self.reactor.busy.clear()
         self.assertTrue(self.reload(self.mqtt("tcp:1884")))
+        self.listens(1884, 8080, 8443)
+
+    def test_bug(self) -> None:
+        """A bug of ours, wherever in a reload, is logged, and every old part works on; the next reload is a new one."""
+        new = self.mqtt("tcp:1884")
+        for where in ("reload", "make", "start", "reconfigured"):
+            with self.subTest(where=where):
+                self.breaks = {where: new}
+                self.assertFalse(self.reload(new))
+                # A child that fails to start fails to stop, too.
+                self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 2 if where == "start" else 1)
+                self.listens(1883, 8080, 8443)
+                self.assertEqual(set(self.appliance.namedServices), set(self.children))
+                self.assertTrue(all(child.running for child in self.appliance.namedServices.values()))
+                self.assertEqual((self.appliance.config, self.ports()["mqtt"][0]["port"]), (self.config, 1883))
+        self.assertEqual(self.configured, [new, self.config])
+        self.breaks = {}
+        self.assertTrue(self.reload(new))
+        self.listens(1884, 8080, 8443)
+
+    def test_broken_stop(self) -> None:
+        """An old part that fails to stop is replaced by a sound one of the old configuration."""
+        discovery = self.appliance.getServiceNamed("discovery")
+        assert isinstance(discovery, Diary)
+        discovery.broken = True
+        self.assertFalse(self.reload(self.mqtt("tcp:1884")))
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.listens(1883, 8080, 8443)
+        self.assertIsNot(self.appliance.getServiceNamed("discovery"), discovery)
+        self.assertTrue(all(child.running for child in self.appliance.namedServices.values()))
+
+    def test_bug_on_the_way_back(self) -> None:
+        """If an old part cannot even be made again, that is said, the others work on, and a later reload mends it."""
+        lines = logged(self)
+        new = self.mqtt("tcp:1884")
+        self.breaks = {"reconfigured": new, "make": self.config}
+        self.assertFalse(self.reload(new))
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 2)
+        self.assertTrue(any("discovery is down" in line for line in lines))
+        self.listens(1883, 8080, 8443)
+        self.breaks = {}
+        self.assertTrue(self.reload(new))
+        self.assertEqual(set(self.appliance.namedServices), set(self.children))
         self.listens(1884, 8080, 8443)
 
     def test_bad_file(self) -> None:
