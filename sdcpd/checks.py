@@ -12,10 +12,12 @@ from collections.abc import Mapping
 
 from sdcpd.errors import ConfigError
 
-__all__ = ["PLAIN_TCP", "endpoint", "in_range", "network", "size", "span", "target"]
+__all__ = ["ENDPOINT_HINT", "PLAIN_TCP", "endpoint", "in_range", "network", "size", "span", "target"]
 
 ENDPOINT = re.compile(r"(tcp|tcp6|unix|ssl|systemd):.+")
 PLAIN_TCP = re.compile(r"(tcp|systemd):.+")
+ENDPOINT_HINT = "Write it as tcp:PORT or tcp:PORT:interface=ADDRESS; docs/operations.md shows the other kinds."
+_NO_INTERFACE = re.compile(r":interface=(?::|$)")
 _UNITS = {
     "": 1,
     "k": 10**3,
@@ -43,7 +45,13 @@ def endpoint(text: str, place: str, possible: re.Pattern[str] = ENDPOINT) -> Non
     """An endpoint string of Twisted's, of one of the possible kinds."""
     if not possible.fullmatch(text):
         raise ConfigError(
-            f"{place}: expected an endpoint such as tcp:1883 or tcp:8080:interface=127.0.0.1, found {text!r}"
+            f"{place}: expected an endpoint such as tcp:1883 or tcp:8080:interface=127.0.0.1, found {text!r}",
+            ENDPOINT_HINT,
+        )
+    if _NO_INTERFACE.search(text):  # to Twisted that means every address, and to nobody who begins to name one
+        raise ConfigError(
+            f"{place}: expected an address after interface=, found {text!r}",
+            "Name one of this machine's, or leave interface= out to listen on all of them.",
         )
 
 

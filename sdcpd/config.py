@@ -69,7 +69,16 @@ class Sdcpd(Section, frozen=True):
     state_directory: str = "/var/lib/sdcpd"
     site: str = ""
     default_printer: str = ""
+    """Has no effect yet; may name a printer that is yet to be discovered."""
     log_level: Literal["debug", "info", "warn", "error", "critical"] = "info"
+
+    def check(self, place: str) -> None:
+        """The directory can be a path."""
+        if "\0" in self.state_directory:
+            raise ConfigError(
+                f"{place} state_directory: expected a path, found {self.state_directory!r} with a NUL in it",
+                "Take the \\u0000 out.",
+            )
 
 
 class Discovery(Section, frozen=True):
@@ -190,6 +199,12 @@ class Access(Section, frozen=True):
             checks.network(network, f"{place} trusted")
 
 
+class _Trusted(Section, frozen=True):
+    """What one network of ``[access] trusted`` may do."""
+
+    scopes: tuple[Scope, ...]
+
+
 class Files(Section, frozen=True):
     """``[files]``: the spool. Sizes as ``2GiB`` or bytes, ``keep`` as ``30d``; quota 0 and keep "" mean no limit."""
 
@@ -228,7 +243,7 @@ class Files(Section, frozen=True):
 
 
 class Plate(Section, frozen=True):
-    """``[plate]``: when a start needs somebody's word that the plate is clear."""
+    """``[plate]``: when a start will need somebody's word that the plate is clear; has no effect yet."""
 
     gate: Literal["after-print", "always", "off"] = "after-print"
 
@@ -239,7 +254,9 @@ class KnownPrinter(Section, frozen=True):
     mainboard_id: str = ""
     name: str = ""
     address: str = ""
+    """Where discovery looks for it: an IPv4 address, with ``:port`` if it is not ``[discovery] port``."""
     port: int = 0
+    """For an HTTP port of the printer's own; has no effect yet."""
 
     def check(self, place: str) -> None:
         """The MainboardID is there and well-formed, the address can be read."""
@@ -309,6 +326,11 @@ def parse(text: str) -> Config:
     if isinstance(printers, dict):  # one by one, because msgspec does not say which one is wrong
         for slug, table in printers.items():
             _convert(table, KnownPrinter, f"[printers.{slug}]")
+    access = found.get("access")
+    trusted = access.get("trusted") if isinstance(access, dict) else None
+    if isinstance(trusted, dict):
+        for network, scopes in trusted.items():
+            _convert({"scopes": scopes}, _Trusted, f"[access] trusted {network!r}")
     config = _convert(found, Config, "")
     config.check("")
     return config

@@ -17,6 +17,7 @@ SHIPPED = Path(__file__).parents[1] / "etc" / "sdcpd" / "sdcpd.toml"
 TEXT = 'a text in "quotes"'
 LIST = 'a list such as ["..."]'
 ENDPOINT = "expected an endpoint such as tcp:1883 or tcp:8080:interface=127.0.0.1, found "
+INTERFACE = "expected an address after interface=, found "
 NETWORK = "expected an address or a network such as 192.168.1.0/24, found "
 TARGET = "expected an IPv4 address, address:port or network such as 192.168.1.0/24, found "
 SIZE = 'expected bytes or a size such as "2GiB", found '
@@ -62,8 +63,14 @@ REFUSED = [
     ),
     (
         "[access.trusted]\n'10.0.0.0/8' = ['view', 'edit']",
-        "[access] trusted item 2: expected view or upload or queue or control or plate or admin, found 'edit'",
+        "[access] trusted '10.0.0.0/8' scopes item 2: expected view or upload or queue or control or plate"
+        " or admin, found 'edit'",
     ),
+    ("[access.trusted]\nlan = 'view'", f"[access] trusted 'lan' scopes: expected {LIST}, found {TEXT}"),
+    ("[access]\ntrusted = []", f"[access] trusted: expected a table, found {LIST}"),
+    ("access = 1", "[access]: expected a table, found a whole number"),
+    # a path that is none
+    ('[sdcpd]\nstate_directory = "/srv/\\u0000"', "[sdcpd] state_directory: expected a path, found "),
     # numbers out of range
     ("[discovery]\nport = 0", "[discovery] port: expected 1 to 65535, found 0"),
     ("[discovery]\nport = 65536", "[discovery] port: expected 1 to 65535, found 65536"),
@@ -76,6 +83,9 @@ REFUSED = [
     ("[mqtt]\nlisten = 'ssl:8883'", f"[mqtt] listen: {ENDPOINT}'ssl:8883'"),
     ("[downloads]\nlisten = 'unix:/run/x'", f"[downloads] listen: {ENDPOINT}'unix:/run/x'"),
     ("[web]\nlisten = ['tcp:8080', 'http:80']", f"[web] listen: {ENDPOINT}'http:80'"),
+    ("[mqtt]\nlisten = 'systemd:'", f"[mqtt] listen: {ENDPOINT}'systemd:'"),
+    ("[mqtt]\nlisten = 'tcp:0:interface='", f"[mqtt] listen: {INTERFACE}'tcp:0:interface='"),
+    ("[web]\nlisten = ['tcp:80:interface=:backlog=5']", f"[web] listen: {INTERFACE}'tcp:80:interface=:backlog=5'"),
     # addresses
     ("[web]\nproxies = ['proxy.lan']", f"[web] proxies: {NETWORK}'proxy.lan'"),
     ("[access.trusted]\nlan = ['view']", f"[access] trusted: {NETWORK}'lan'"),
@@ -189,7 +199,10 @@ class ParseTests(SynchronousTestCase):
             [mqtt.clients]
             listen = "ssl:8883:privateKey=/etc/key.pem"
             anonymous = true
-            keys = [{ name = "ha", sha256 = "abababababababababababababababababababababababababababababababab", scopes = ["view", "control"] }]
+            [[mqtt.clients.keys]]
+            name = "ha"
+            sha256 = "abababababababababababababababababababababababababababababababab"
+            scopes = ["view", "control"]
             [downloads]
             listen = "systemd:domain=INET:index=0"
             [web]
@@ -238,6 +251,15 @@ class ParseTests(SynchronousTestCase):
         """Who does not know the MainboardID is told where it can be seen."""
         error = self.assertRaises(ConfigError, parse, "[printers.a]")
         self.assertIn("GET /v1/printers", error.hint)
+
+    def test_endpoint_hint(self) -> None:
+        """Whoever cannot write an endpoint is told how."""
+        for text in ("systemd:", "1883", "tcp:0:interface="):
+            self.assertTrue(self.assertRaises(ConfigError, parse, f"[mqtt]\nlisten = '{text}'").hint.endswith("."))
+
+    def test_default_printer(self) -> None:
+        """The default printer may be one that is yet to be discovered."""
+        self.assertEqual(parse("[sdcpd]\ndefault_printer = 'left'").sdcpd.default_printer, "left")
 
     def test_sizes(self) -> None:
         """Sizes are bytes, or numbers with the units that people write."""
@@ -335,6 +357,14 @@ class ShippedTests(SynchronousTestCase):
         for above, line in pairwise(lines):
             if re.match(r"\w+ = ", line):
                 self.assertRegex(above, r"^# .*[.;,\]}]$", line)
+
+    def test_no_effect_yet(self) -> None:
+        """Each key that changes nothing yet says so in the lines above it."""
+        lines = self.text.splitlines()
+        for key in ("default_printer = ", "gate = ", "# port = "):
+            (number,) = [number for number, line in enumerate(lines) if line.startswith(key)]
+            comment = " ".join(line.strip("# ") for line in lines[number - 3 : number])
+            self.assertIn("NO effect yet", comment, key)
 
     def test_example(self) -> None:
         """The example of a printer works as soon as its marks are taken away, and it has every key."""
