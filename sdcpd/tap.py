@@ -6,6 +6,8 @@ handed here (DESIGN.md section 1).
 
 from __future__ import annotations
 
+import fcntl
+import os
 import signal
 import time
 from functools import partial
@@ -76,6 +78,31 @@ class Options(usage.Options):
         return configuration.load(Path(path or DEFAULT_CONFIG))
 
 
+class _StateLock(Service):
+    """The state directory belongs to this process until it ends: the kernel takes the lock away, and nobody before."""
+
+    def __init__(self, directory: Path) -> None:
+        self._descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            owner = os.pread(self._descriptor, 20, 0).decode("ascii", "replace").strip()
+            os.close(self._descriptor)
+            raise ConfigError(
+                f"[sdcpd] state_directory: another sdcpd (process {owner or 'unknown'}) uses this state directory,"
+                f" {directory}",
+                "Stop that one first, or give this one a directory and ports of its own.",
+            ) from error
+        self._sign()
+
+    def privilegedStartService(self) -> None:
+        super().privilegedStartService()
+        self._sign()  # as a daemon it is another process now; the lock has come along
+
+    def _sign(self) -> None:
+        os.ftruncate(self._descriptor, os.pwrite(self._descriptor, b"%d\n" % os.getpid(), 0))
+
+
 class _Hangup(Service):
     """SIGHUP reloads."""
 
@@ -142,6 +169,7 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
     logs.set_level(config.sdcpd.log_level)
 
     state = _state_directory(config)
+    lock = _StateLock(state)  # before anything else looks into it
     offload = partial(deferToThreadPool, reactor, reactor.getThreadPool())
     roster = Roster(state)
     fleet = Fleet(reactor, wall, _beforehand(config), roster.printers())
@@ -217,6 +245,7 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
     appliance = Appliance(
         config,
         (
+            Part("lock", (), lambda config: lock),
             Part("mqtt", ("mqtt.listen",), make_mqtt),
             Part("clients", ("mqtt.clients",), make_clients),
             Part("downloads", ("downloads",), make_downloads),

@@ -3,12 +3,16 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import signal
 import socket
+import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from twisted.application.service import IService
 from twisted.internet import reactor as global_reactor  # noqa: TID251 (makeService takes no other)
 from twisted.internet.defer import Deferred
@@ -19,6 +23,7 @@ from twisted.web.client import Agent, readBody
 
 from sdcpd.logs import set_level
 from sdcpd.tap import Options, _guarded, makeService
+from tests.end_to_end.processes import PATIENCE, TWISTD, Daemon
 from tests.fakes import discovery_reply
 
 reactor: Any = global_reactor
@@ -204,6 +209,12 @@ class DaemonTests(TestCase):
             await self.until(lambda: bool(select.select([printer], [], [], 0)[0]))
             self.assertEqual(printer.recv(100), b"M66666 %d" % self.ports()["mqtt"][0]["port"])
 
+    async def test_second(self) -> None:
+        """A second daemon over the same state directory is refused with the number of the first one's process."""
+        error = self.assertRaises(SystemExit, makeService, options("--config", str(self.path)))
+        self.assertIn(f"another sdcpd (process {os.getpid()}) uses this state directory", str(error.code))
+        self.assertEqual(await self.get("/v1/printers"), [])
+
     async def test_bad_reload(self) -> None:
         """A bad configuration changes nothing; the next good one is taken."""
         before = self.service.config
@@ -214,3 +225,58 @@ class DaemonTests(TestCase):
         self.write(rest='[status]\nmode = "off"\n')
         self.assertTrue(await self.service.reload())
         self.assertEqual(self.service.config.status.mode, "off")
+
+
+@pytest.mark.end_to_end
+class SecondStartTests(SynchronousTestCase):
+    """Two daemons, as processes, over one state directory."""
+
+    def setUp(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="sdcpd-"))
+        self.addCleanup(shutil.rmtree, self.directory)
+        self.state = self.directory / "state"
+        self.command = [str(TWISTD), "--pidfile=", "sdcpd", "--config", str(self.directory / "sdcpd.toml")]
+
+    def start_another(self) -> str:
+        """What a second start says; it must end with exit status 1 and one line."""
+        command = [self.command[0], "-n", *self.command[1:]]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, cwd=self.directory)
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertEqual(len(done.stderr.strip().splitlines()), 1, done.stderr)
+        return done.stderr
+
+    def test_upload_survives(self) -> None:
+        """The second one ends with status 1 and one line; an upload that is under way at the first is not harmed."""
+        with Daemon(self.directory, []) as first:
+            port = first.ports["web"][0]["port"]
+            body = b"V3.0" + bytes.fromhex("07000000444C5000") + b"layers" + bytes.fromhex("00000007000000444C5000")
+            with socket.create_connection(("127.0.0.1", port), PATIENCE) as client, client.makefile("rb") as answers:
+                head = f"PUT /v1/files/a.goo HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+                client.sendall(f"{head}Expect: 100-continue\r\n\r\n".encode())
+                self.assertIn(b" 100 ", answers.readline())
+                self.assertEqual(answers.readline(), b"\r\n")
+                client.sendall(body[:10])
+                line = self.start_another()
+                client.sendall(body[10:])
+                self.assertIn(b" 201 ", answers.readline())
+            self.assertIn(f"another sdcpd (process {first.server.process.pid}) uses this state directory", line)
+            self.assertIn("Stop that one first", line)
+            self.assertEqual([file["name"] for file in first.get("/v1/files")], ["a.goo"])
+            first.restart(kill=True)  # a lock that nobody holds any more stops nobody
+            self.assertEqual((self.state / "lock").read_text(), f"{first.server.process.pid}\n")
+
+    def test_background(self) -> None:
+        """A daemon in the background keeps the lock, under the number of the process that it has become."""
+        Daemon(self.directory, []).server.stop()
+        before = (self.state / "lock").read_text()
+        log = self.directory / "twistd.log"
+        command = [self.command[0], f"--logfile={log}", f"--pidfile={self.directory / 'pid'}", *self.command[2:]]
+        subprocess.run(command, timeout=PATIENCE, cwd=self.directory, check=True)  # returns when the daemon has started
+        pid = int((self.directory / "pid").read_text())
+        try:
+            self.assertNotEqual((self.state / "lock").read_text(), before)
+            self.assertIn(f"another sdcpd (process {pid}) uses", self.start_another())
+        finally:
+            os.kill(pid, signal.SIGTERM)
+            with subprocess.Popen(["tail", f"--pid={pid}", "-f", os.devnull]) as ended:
+                ended.wait(PATIENCE)
