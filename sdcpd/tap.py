@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import signal
 import time
 from functools import partial
@@ -17,6 +18,7 @@ from typing import Any, ClassVar
 
 from twisted.application.internet import TimerService
 from twisted.application.service import IService, MultiService, Service
+from twisted.internet.protocol import Factory
 from twisted.internet.threads import deferToThreadPool
 from twisted.python import usage
 
@@ -39,7 +41,7 @@ from sdcpd.fleet import Beforehand, Fleet
 from sdcpd.jobs import Jobs
 from sdcpd.journal import Journal
 from sdcpd.links import Links
-from sdcpd.listener import Listener
+from sdcpd.listener import Listener, Sparing
 from sdcpd.offers import Offers
 from sdcpd.roster import Roster
 from sdcpd.web.app import WebApp
@@ -50,6 +52,8 @@ __all__ = ["Options", "makeService"]
 DEFAULT_CONFIG = "/etc/sdcpd/sdcpd.toml"
 EXPIRY_INTERVAL = 3600.0
 """Seconds between two looks for files that are older than ``[files] keep``."""
+CLIENTS_SHARE = 0.75
+"""The part of all descriptors that clients may use; the rest is for printers and files."""
 
 _log = logs.logger("sdcpd.tap")
 
@@ -68,7 +72,7 @@ class Options(usage.Options):
         try:
             super().parseOptions(options)
         except usage.UsageError as error:
-            raise SystemExit(f"sdcpd: {error}. Try: twistd sdcpd --help") from error
+            raise SystemExit(f"sdcpd: {str(error).rstrip('.')}. Try: twistd sdcpd --help") from error
 
     def load(self) -> Config:
         """The configuration of the file in force; raises ``ConfigError``."""
@@ -162,12 +166,35 @@ def _state_directory(config: Config) -> Path:
     return directory
 
 
+def _raise_limit() -> int:
+    """Let the process have as many descriptors as it may; how many these are."""
+    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        limit = most
+    except (OSError, ValueError) as error:
+        _log.debug("The limit of descriptors cannot be raised: {error}", error=error)
+    _log.debug("Up to {limit} descriptors can be open at once", limit=limit)
+    return limit
+
+
+def _next_descriptor() -> float:
+    """The number that the next descriptor will have: all lower ones are in use."""
+    try:
+        descriptor = os.open("/", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return float("inf")
+    os.close(descriptor)
+    return descriptor
+
+
 def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
     # Time-outs follow the monotonic clock: a machine without a battery clock jumps by years after its start.
     reactor.seconds = time.monotonic
     wall = time.time  # noqa: TID251 (the one place; it is handed out as ``wall``)
     logs.set_level(config.sdcpd.log_level)
 
+    limit = _raise_limit()
     state = _state_directory(config)
     lock = _StateLock(state)  # before anything else looks into it
     offload = partial(deferToThreadPool, reactor, reactor.getThreadPool())
@@ -188,6 +215,10 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
     router = Router(reactor.seconds, Storage())
     commands = Commands(router, fleet, jobs, store)
 
+    def sparing(factory: Factory[Any]) -> Sparing:
+        most = float("inf") if limit == resource.RLIM_INFINITY else limit * CLIENTS_SHARE
+        return Sparing(factory, most, _next_descriptor, reactor.seconds)
+
     def make_mqtt(config: Config) -> IService:
         policy = PrintersPolicy(router, fleet, links, reactor)
         server = Server(reactor, router, policy, PRINTERS_LIMITS)
@@ -198,7 +229,7 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
         settings = config.mqtt.clients
         if settings.listen:
             server = Server(reactor, router, ClientsPolicy(settings, commands.obey, reactor.seconds), CLIENTS_LIMITS)
-            listener = Listener(reactor, "[mqtt.clients] listen", settings.listen, server)
+            listener = Listener(reactor, "[mqtt.clients] listen", settings.listen, sparing(server))
             listener.setName("mqtt clients")
             listener.setServiceParent(service)
             States(router, fleet, Documents(fleet, store, wall)).setServiceParent(service)
@@ -210,7 +241,7 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
     def make_web(config: Config) -> IService:
         service = MultiService()
         for number, listen in enumerate(config.web.listen):
-            listener = Listener(reactor, "[web] listen", listen, web.site())
+            listener = Listener(reactor, "[web] listen", listen, sparing(web.site()))
             listener.setName("web" if not number else f"web {number + 1}")
             listener.setServiceParent(service)
         return service

@@ -1,13 +1,35 @@
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
+from typing import Any
 
-from twisted.internet.protocol import Factory
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.protocols.policies import WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
 
 from sdcpd.errors import ConfigError
-from sdcpd.listener import Listener
-from tests.fakes import FakeStreams
+from sdcpd.listener import WARN_EVERY, Listener, Sparing
+from tests.fakes import FakeStreams, logged
+
+
+class Refusing(FakeStreams):
+    """A reactor where every port is refused with this error."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:  # noqa: N802
+        """Refuse."""
+        if isinstance(self.error, OSError):
+            raise CannotListenError(interface, port, self.error)
+        raise self.error
 
 
 class ListenerTests(SynchronousTestCase):
@@ -62,6 +84,33 @@ class ListenerTests(SynchronousTestCase):
         self.assertEqual(error.message, "[mqtt] listen: cannot listen on tcp:1883: Address already in use")
         self.assertIn("ss -ltnp", error.hint)
 
+    def test_hints(self) -> None:
+        """What to do fits the kernel's reason: busy, privileged, an address of another machine, or else."""
+        for number, words in (
+            (errno.EADDRINUSE, "Stop the program that uses the port"),
+            (errno.EACCES, "Ports below 1024 need a privilege"),
+            (errno.EADDRNOTAVAIL, "This machine has no such address"),
+            (errno.ENOBUFS, "Set an endpoint there that this machine can use"),
+        ):
+            self.reactor = Refusing(OSError(number, os.strerror(number)))
+            error = self.refused("tcp:80")
+            self.assertIn(os.strerror(number), error.message)
+            self.assertTrue(error.hint.startswith(words), error.hint)
+        self.reactor = Refusing(OverflowError("port must be 0-65535."))
+        error = self.refused("tcp:99999")
+        self.assertTrue(error.message.endswith("0-65535"), error.message)
+
+    def test_unusable_hints(self) -> None:
+        """What is no endpoint, or needs what is not there, is an error that says what to do."""
+        for description, words in (
+            ("tcp:abc", "Write it as tcp:PORT"),
+            ("tcp", "Write it as tcp:PORT"),
+            ("systemd:", "socket unit"),
+            ("systemd:domain=INET:index=3", "socket unit"),
+            ("ssl:8883:privateKey=/nowhere/key.pem", "be readable for the daemon"),
+        ):
+            self.assertIn(words, self.refused(description).hint)
+
     def test_unusable(self) -> None:
         """What is no endpoint, or needs what is not there, is an error that names the key."""
         key = Path(self.mktemp())
@@ -98,3 +147,72 @@ class ListenerTests(SynchronousTestCase):
         """An error that is not the network's is shown in its own words."""
         error = self.refused("unix:/run/taken.sock:mode=nonsense")
         self.assertIn("nonsense", error.message)
+
+
+class Aborted(StringTransport):
+    """A transport that can be cut."""
+
+    aborted = False
+
+    def abortConnection(self) -> None:
+        """Note it."""
+        self.aborted = True
+
+
+class SparingTests(SynchronousTestCase):
+    """Ten descriptors are for clients; ``next`` is the number that the next one will have."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.next = 4
+        self.inner = Factory.forProtocol(Protocol)
+        self.inner.noisy = False
+        self.factory = Sparing(self.inner, 10, lambda: self.next, self.clock.seconds)
+
+    def connect(self) -> Aborted:
+        transport = Aborted()
+        protocol = self.factory.buildProtocol(IPv4Address("TCP", "192.0.2.1", 50_000))
+        protocol.makeConnection(transport)
+        return transport
+
+    def test_room(self) -> None:
+        """Clients are let in up to the last descriptor that they may have."""
+        self.next = 10
+        self.assertFalse(self.connect().aborted)
+
+    def test_full(self) -> None:
+        """Beyond it they are closed at once, and let in again when others have left."""
+        logged(self)
+        self.next = 11
+        self.assertTrue(self.connect().aborted)
+        self.next = 9
+        self.assertFalse(self.connect().aborted)
+
+    def test_warning(self) -> None:
+        """Many refused clients are one warning a minute, with their number."""
+        lines = logged(self)
+        self.next = 11
+        for _ in range(100):
+            self.connect()
+        self.assertEqual(len(lines), 1)
+        self.assertIn("192.0.2.1", lines[0])
+        self.clock.advance(WARN_EVERY)
+        self.connect()
+        self.assertEqual(len(lines), 2)
+        self.assertIn("100 of clients", lines[1])
+
+    def test_wrapped(self) -> None:
+        """Inside a factory that wraps connections, as TLS does, a refused one is cut as well."""
+        logged(self)
+        self.next = 11
+        transport = Aborted()
+        WrappingFactory(self.factory).buildProtocol(IPv4Address("TCP", "192.0.2.1", 1)).makeConnection(transport)
+        self.assertTrue(transport.aborted)
+
+    def test_port(self) -> None:
+        """The factory behind it learns when its port opens and closes, and nothing is logged of that."""
+        lines = logged(self)
+        self.factory.doStart()
+        self.assertEqual(self.inner.numPorts, 1)
+        self.factory.doStop()
+        self.assertEqual((self.inner.numPorts, lines), (0, []))

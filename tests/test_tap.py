@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import select
 import shutil
 import signal
@@ -22,9 +23,9 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.client import Agent, readBody
 
 from sdcpd.logs import set_level
-from sdcpd.tap import Options, _guarded, makeService
+from sdcpd.tap import Options, _guarded, _next_descriptor, _raise_limit, makeService
 from tests.end_to_end.processes import PATIENCE, TWISTD, Daemon
-from tests.fakes import discovery_reply
+from tests.fakes import discovery_reply, logged
 
 reactor: Any = global_reactor
 
@@ -74,6 +75,11 @@ class OptionsTests(SynchronousTestCase):
         self.assertIn("--help", str(error.code))
         self.assertNotIn("\n", str(error.code))
 
+    def test_surplus(self) -> None:
+        """A word too many ends with one line of whole sentences."""
+        error = self.assertRaises(SystemExit, options, "sdcpd.toml")
+        self.assertEqual(error.code, "sdcpd: Wrong number of arguments. Try: twistd sdcpd --help")
+
     def test_plugin(self) -> None:
         """``twistd`` knows the daemon by its name."""
         from twisted.application.service import IServiceMaker
@@ -117,6 +123,26 @@ class RefusalTests(SynchronousTestCase):
         (directory / "jobs.json").mkdir(parents=True)
         words = self.refused(f"[sdcpd]\nstate_directory = {json.dumps(str(directory))}\n")
         self.assertIn("[sdcpd] state_directory", words)
+
+
+class DescriptorTests(SynchronousTestCase):
+    def test_raised(self) -> None:
+        """The daemon has as many descriptors as the machine lets it have, and who wants to know can read how many."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 512), hard))
+        lines = logged(self, "debug")
+        self.assertEqual(_raise_limit(), hard)
+        self.assertEqual(resource.getrlimit(resource.RLIMIT_NOFILE), (hard, hard))
+        self.assertEqual([line for line in lines if str(hard) in line], lines)
+        self.assertEqual(len(lines), 1)
+
+    def test_next(self) -> None:
+        """The number that is said to be next is the next one."""
+        number = _next_descriptor()
+        with open(os.devnull) as file:
+            self.assertEqual(file.fileno(), number)
+            self.assertGreater(_next_descriptor(), number)
 
 
 class GuardedTests(SynchronousTestCase):
@@ -208,6 +234,17 @@ class DaemonTests(TestCase):
             printer.sendto(discovery_reply(), ("127.0.0.1", port))
             await self.until(lambda: bool(select.select([printer], [], [], 0)[0]))
             self.assertEqual(printer.recv(100), b"M66666 %d" % self.ports()["mqtt"][0]["port"])
+
+    async def test_address(self) -> None:
+        """A printer with an address and a port of its own is looked for there."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as printer:
+            printer.bind(("127.0.0.5", 0))
+            printer.setblocking(False)
+            address = f"127.0.0.5:{printer.getsockname()[1]}"
+            self.write(rest=f'[printers.left]\nmainboard_id = "0001D2AB12CD34EF"\naddress = "{address}"\n')
+            self.assertTrue(await self.service.reload())
+            await self.until(lambda: bool(select.select([printer], [], [], 0)[0]))
+            self.assertEqual(printer.recv(100), b"M99999")
 
     async def test_second(self) -> None:
         """A second daemon over the same state directory is refused with the number of the first one's process."""
