@@ -4,10 +4,10 @@ One decision: what is allowed is a ``Policy`` per door, what it may cost is ``Li
 the same for everybody who speaks MQTT.
 """
 
-from sdcpd.broker_next.limits import Limits, Storage, Violation
-from sdcpd.broker_next.policy import Identity, OpenPolicy, Policy, Verdict
-from sdcpd.broker_next.router import Counters, Router
-from sdcpd.broker_next.server import Server
+from sdcpd.broker.limits import Limits, Storage, Violation
+from sdcpd.broker.policy import Identity, OpenPolicy, Policy, Verdict
+from sdcpd.broker.router import Counters, Router
+from sdcpd.broker.server import Server
 
 __all__ = [
     "Counters",

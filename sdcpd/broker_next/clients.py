@@ -11,9 +11,9 @@ import hashlib
 import hmac
 from collections.abc import Callable
 
-from sdcpd.broker_next.complaints import LINES, WHILE
-from sdcpd.broker_next.limits import Limits
-from sdcpd.broker_next.policy import Identity, OpenPolicy, Verdict
+from sdcpd.broker.complaints import LINES, WHILE
+from sdcpd.broker.limits import Limits
+from sdcpd.broker.policy import Identity, OpenPolicy, Verdict
 from sdcpd.codec import mqtt
 from sdcpd.config import MqttClients, MqttKey
 from sdcpd.logs import logger

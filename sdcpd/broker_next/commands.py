@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
-from sdcpd.broker_next.router import Router
+from sdcpd.broker.router import Router
 from sdcpd.errors import SdcpdError
 from sdcpd.files import FileStore
 from sdcpd.fleet import Fleet

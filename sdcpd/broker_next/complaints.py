@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from twisted.logger import Logger
 
-from sdcpd.broker_next.limits import Violation
+from sdcpd.broker.limits import Violation
 
 __all__ = ["LINES", "WHILE", "Complaints"]
 

@@ -16,16 +16,16 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from sdcpd.broker_next.limits import LimitExceeded, Violation
-from sdcpd.broker_next.policy import Identity
-from sdcpd.broker_next.session import Session
+from sdcpd.broker.limits import LimitExceeded, Violation
+from sdcpd.broker.policy import Identity
+from sdcpd.broker.session import Session
 from sdcpd.codec import mqtt
 from sdcpd.codec.mqtt import ConnectCode, PingReq, PubAck, Publish
 from sdcpd.errors import WireError
 from sdcpd.logs import logger
 
 if TYPE_CHECKING:
-    from sdcpd.broker_next.server import Server
+    from sdcpd.broker.server import Server
 
 __all__ = ["Connection"]
 

@@ -12,9 +12,9 @@ from functools import partial
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from sdcpd.broker_next.limits import Limits
-from sdcpd.broker_next.policy import Identity, OpenPolicy, Verdict
-from sdcpd.broker_next.router import Router
+from sdcpd.broker.limits import Limits
+from sdcpd.broker.policy import Identity, OpenPolicy, Verdict
+from sdcpd.broker.router import Router
 from sdcpd.codec import mqtt
 from sdcpd.codec.sdcp import parse_topic, request_topic
 from sdcpd.errors import MalformedMessage

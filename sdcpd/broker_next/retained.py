@@ -6,8 +6,8 @@ who makes up new ones.
 
 from __future__ import annotations
 
-from sdcpd.broker_next.message import Message
-from sdcpd.broker_next.topics import is_reserved
+from sdcpd.broker.message import Message
+from sdcpd.broker.topics import is_reserved
 
 __all__ = ["Retained"]
 

@@ -10,12 +10,12 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from sdcpd.broker_next.limits import LimitExceeded, Limits, Storage, Violation
-from sdcpd.broker_next.message import Message
-from sdcpd.broker_next.policy import Identity, Policy, Verdict
-from sdcpd.broker_next.retained import Retained
-from sdcpd.broker_next.session import Backlog, Outlet, Session
-from sdcpd.broker_next.topics import Subscriptions
+from sdcpd.broker.limits import LimitExceeded, Limits, Storage, Violation
+from sdcpd.broker.message import Message
+from sdcpd.broker.policy import Identity, Policy, Verdict
+from sdcpd.broker.retained import Retained
+from sdcpd.broker.session import Backlog, Outlet, Session
+from sdcpd.broker.topics import Subscriptions
 from sdcpd.codec import mqtt
 from sdcpd.codec.mqtt import Connect, ConnectCode, Publish, Subscribe, Unsubscribe
 from sdcpd.codec.mqtt_packets import filter_fault, topic_fault

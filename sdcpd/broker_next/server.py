@@ -13,11 +13,11 @@ from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall
 
-from sdcpd.broker_next.complaints import Complaints
-from sdcpd.broker_next.connection import Connection
-from sdcpd.broker_next.limits import Limits, Violation
-from sdcpd.broker_next.policy import Policy
-from sdcpd.broker_next.router import Router
+from sdcpd.broker.complaints import Complaints
+from sdcpd.broker.connection import Connection
+from sdcpd.broker.limits import Limits, Violation
+from sdcpd.broker.policy import Policy
+from sdcpd.broker.router import Router
 from sdcpd.logs import logger
 
 __all__ = ["TICK", "Server"]

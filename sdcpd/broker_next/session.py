@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import deque
 from typing import Protocol
 
-from sdcpd.broker_next.limits import LimitExceeded, Limits, Storage, Violation
-from sdcpd.broker_next.message import Message
-from sdcpd.broker_next.policy import Identity, Policy
+from sdcpd.broker.limits import LimitExceeded, Limits, Storage, Violation
+from sdcpd.broker.message import Message
+from sdcpd.broker.policy import Identity, Policy
 from sdcpd.codec import mqtt
 from sdcpd.codec.mqtt import ProtocolViolation, Will
 

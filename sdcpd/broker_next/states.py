@@ -10,7 +10,7 @@ import msgspec
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
 
-from sdcpd.broker_next.router import Router
+from sdcpd.broker.router import Router
 from sdcpd.documents import Documents
 from sdcpd.fleet import Event, Fleet, Printer
 from sdcpd.logs import logger

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 
-from sdcpd.broker_next import Server
-from sdcpd.broker_next.printers import PRINTERS_LIMITS, PrintersPolicy
+from sdcpd.broker import Server
+from sdcpd.broker.printers import PRINTERS_LIMITS, PrintersPolicy
 from sdcpd.codec import mqtt
 from sdcpd.codec.mqtt import Publish, encode
 from sdcpd.codec.sdcp import Command
 from sdcpd.fleet import Fleet
 from sdcpd.links import Links
-from tests.broker_next.kit import Client, ServerTestCase, connect_packet
+from tests.broker.kit import Client, ServerTestCase, connect_packet
 from tests.fakes import HOME, ID, announcement, response_payload, wall
 
 __all__ = ["OWN", "Board", "PrintersTestCase", "commands"]

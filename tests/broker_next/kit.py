@@ -14,8 +14,8 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from sdcpd.broker_next import Identity, Limits, OpenPolicy, Policy, Router, Server, Storage, Verdict
-from sdcpd.broker_next.connection import Connection
+from sdcpd.broker import Identity, Limits, OpenPolicy, Policy, Router, Server, Storage, Verdict
+from sdcpd.broker.connection import Connection
 from sdcpd.codec import mqtt
 from sdcpd.codec.mqtt import Connect, ConnectCode, Publish, Subscribe, Unsubscribe, Will, encode
 from sdcpd.logs import set_level

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 
-from sdcpd.broker_next import Server, Violation
-from sdcpd.broker_next.clients import CLIENTS_LIMITS, ClientsPolicy, is_command, is_ours, may_match_ours
-from sdcpd.broker_next.complaints import LINES, WHILE
-from sdcpd.broker_next.printers import PRINTERS_LIMITS
+from sdcpd.broker import Server, Violation
+from sdcpd.broker.clients import CLIENTS_LIMITS, ClientsPolicy, is_command, is_ours, may_match_ours
+from sdcpd.broker.complaints import LINES, WHILE
+from sdcpd.broker.printers import PRINTERS_LIMITS
 from sdcpd.codec import mqtt
 from sdcpd.codec.mqtt import Will
 from sdcpd.config import MqttClients, MqttKey
-from tests.broker_next.boards import OWN, Board, PrintersTestCase
-from tests.broker_next.kit import Client, ConnAck, ServerTestCase, connect_packet, payloads
+from tests.broker.boards import OWN, Board, PrintersTestCase
+from tests.broker.kit import Client, ConnAck, ServerTestCase, connect_packet, payloads
 from tests.fakes import ID, status_json, status_payload
 
 COMMAND = "sdcpd/saturn/command"

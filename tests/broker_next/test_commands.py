@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sdcpd.broker_next.clients import CLIENTS_LIMITS, ClientsPolicy
-from sdcpd.broker_next.commands import Commands
-from sdcpd.broker_next.server import Server
+from sdcpd.broker.clients import CLIENTS_LIMITS, ClientsPolicy
+from sdcpd.broker.commands import Commands
+from sdcpd.broker.server import Server
 from sdcpd.codec.mqtt import PubAck, Publish
 from sdcpd.codec.sdcp import Command
 from sdcpd.config import MqttClients, MqttKey
@@ -16,7 +16,7 @@ from sdcpd.files import StoredFile
 from sdcpd.jobs import Jobs
 from sdcpd.links import COMMAND_TIMEOUT
 from sdcpd.progress import Job, JobState
-from tests.broker_next.kit import Client, ServerTestCase, connect_packet
+from tests.broker.kit import Client, ServerTestCase, connect_packet
 from tests.fakes import ID, Workshop, wall
 
 SLUG = "bench-left"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sdcpd.broker_next import Identity, OpenPolicy, Violation
-from sdcpd.broker_next.server import TICK
+from sdcpd.broker import Identity, OpenPolicy, Violation
+from sdcpd.broker.server import TICK
 from sdcpd.codec.mqtt import Connect, ConnectCode, Disconnect, PingReq, Publish, Subscribe, Will, encode
-from tests.broker_next.kit import (
+from tests.broker.kit import (
     Client,
     ConnAck,
     PingResp,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sdcpd.broker_next import Violation
+from sdcpd.broker import Violation
 from sdcpd.codec.mqtt import (
     PingReq,
     PubAck,
@@ -14,7 +14,7 @@ from sdcpd.codec.mqtt import (
     Unsubscribe,
     encode,
 )
-from tests.broker_next.kit import (
+from tests.broker.kit import (
     Client,
     ConnAck,
     PingResp,

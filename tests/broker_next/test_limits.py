@@ -8,11 +8,11 @@ from typing import cast
 from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import ITCPTransport
 
-from sdcpd.broker_next import Limits, Violation
-from sdcpd.broker_next.complaints import LINES, WHILE
-from sdcpd.broker_next.server import TICK
+from sdcpd.broker import Limits, Violation
+from sdcpd.broker.complaints import LINES, WHILE
+from sdcpd.broker.server import TICK
 from sdcpd.codec.mqtt import PingReq, Publish, Subscribe, Will, encode
-from tests.broker_next.kit import Client, PingResp, ServerTestCase, Wire, connect_packet, payloads
+from tests.broker.kit import Client, PingResp, ServerTestCase, Wire, connect_packet, payloads
 
 NOWHERE = Wire()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sdcpd.broker_next.message import Message
+from sdcpd.broker.message import Message
 from sdcpd.codec.mqtt import publish
 
 EDGES = (0, 1, 122, 123, 124, 125, 126, 127, 16_376, 16_377, 16_378, 16_379, 16_380, 2_097_143, 2_097_144, 2_097_145)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from twisted.internet.address import IPv4Address
 
-from sdcpd.broker_next import Server, Violation
-from sdcpd.broker_next.printers import ACK_WAIT, MISSES, PRINTERS_LIMITS, PrinterIdentity, PrinterLink, PrintersPolicy
+from sdcpd.broker import Server, Violation
+from sdcpd.broker.printers import ACK_WAIT, MISSES, PRINTERS_LIMITS, PrinterIdentity, PrinterLink, PrintersPolicy
 from sdcpd.codec import mqtt
 from sdcpd.codec.mqtt import Publish, encode
 from sdcpd.codec.sdcp import Command
 from sdcpd.errors import CommandTimeout, LinkLost, PrinterOffline
 from sdcpd.fleet import Reachability
 from sdcpd.links import COMMAND_TIMEOUT, DEAD, Link, Links, Session
-from tests.broker_next.boards import OWN, Board, PrintersTestCase, commands
-from tests.broker_next.kit import connect_packet
+from tests.broker.boards import OWN, Board, PrintersTestCase, commands
+from tests.broker.kit import connect_packet
 from tests.fakes import HOME, ID, announcement, events, pump, status_json, status_payload, wall
 
 FAREWELL = PRINTERS_LIMITS.farewell_time

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from sdcpd.broker_next import Server
-from sdcpd.broker_next.clients import CLIENTS_LIMITS
+from sdcpd.broker import Server
+from sdcpd.broker.clients import CLIENTS_LIMITS
 from sdcpd.codec import mqtt
 from sdcpd.codec.mqtt import Connect, Publish, Subscribe, Unsubscribe, Will, encode
 from sdcpd.codec.sdcp import Command
 from sdcpd.errors import LinkLost
 from sdcpd.fleet import Reachability
-from tests.broker_next.boards import OWN, Board, PrintersTestCase, commands
-from tests.broker_next.kit import Client, connect_packet, payloads
+from tests.broker.boards import OWN, Board, PrintersTestCase, commands
+from tests.broker.kit import Client, connect_packet, payloads
 from tests.fakes import HOME, ID, OTHER_ID, JsonObject, announcement, logged, status_json, status_payload
 
 NOT_AUTHORIZED = b"\x20\x02\x00\x05"

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from sdcpd.broker_next.retained import Retained
-from tests.broker_next.test_topics import FILTERS, TOPICS, naive
+from sdcpd.broker.retained import Retained
+from tests.broker.test_topics import FILTERS, TOPICS, naive
 
 
 class RetainedTests(SynchronousTestCase):

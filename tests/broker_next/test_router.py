@@ -6,13 +6,13 @@ from msgspec.structs import replace
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from sdcpd.broker_next import Limits, Policy, Router, Storage
-from sdcpd.broker_next.limits import LimitExceeded
-from sdcpd.broker_next.policy import Identity, OpenPolicy
-from sdcpd.broker_next.session import Session
+from sdcpd.broker import Limits, Policy, Router, Storage
+from sdcpd.broker.limits import LimitExceeded
+from sdcpd.broker.policy import Identity, OpenPolicy
+from sdcpd.broker.session import Session
 from sdcpd.codec import mqtt
 from sdcpd.codec.mqtt import Publish, Subscribe, Unsubscribe, Will
-from tests.broker_next.kit import ConnAck, FakeOutlet, StrictPolicy, SubAck, UnsubAck, connect_packet, payloads
+from tests.broker.kit import ConnAck, FakeOutlet, StrictPolicy, SubAck, UnsubAck, connect_packet, payloads
 
 BYE = "bye"
 

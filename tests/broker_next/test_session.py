@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from twisted.trial.unittest import SynchronousTestCase
 
-from sdcpd.broker_next import Identity, Limits, OpenPolicy, Storage
-from sdcpd.broker_next.limits import LimitExceeded, Violation
-from sdcpd.broker_next.message import Message
-from sdcpd.broker_next.session import Backlog, Session
+from sdcpd.broker import Identity, Limits, OpenPolicy, Storage
+from sdcpd.broker.limits import LimitExceeded, Violation
+from sdcpd.broker.message import Message
+from sdcpd.broker.session import Backlog, Session
 from sdcpd.codec.mqtt import ProtocolViolation, Publish, PubRel
-from tests.broker_next.kit import Answer, FakeOutlet, ids, payloads
+from tests.broker.kit import Answer, FakeOutlet, ids, payloads
 
 WINDOW = 3
 LIMITS = Limits(in_flight=WINDOW, in_flight_peak=WINDOW, unreleased=5)

@@ -20,9 +20,9 @@ from twisted.internet.ssl import PrivateCertificate
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
-from sdcpd.broker_next import Limits, OpenPolicy, Router, Server, Storage, Violation
+from sdcpd.broker import Limits, OpenPolicy, Router, Server, Storage, Violation
 from sdcpd.codec.mqtt import PingReq, Publish, Subscribe, encode
-from tests.broker_next.kit import ConnAck, PingResp, SubAck, connect_packet, read
+from tests.broker.kit import ConnAck, PingResp, SubAck, connect_packet, read
 from tests.certificates import certificate_pem
 
 PATIENCE = 20.0

@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from sdcpd.broker_next.states import States
+from sdcpd.broker.states import States
 from sdcpd.codec.mqtt import PubAck, Publish
 from sdcpd.documents import Documents, PrinterDocument
 from sdcpd.fleet import TICK, Beforehand, Printer, Reachability
-from tests.broker_next.kit import Client, ServerTestCase
+from tests.broker.kit import Client, ServerTestCase
 from tests.fakes import HOME, ID, OTHER_ID, announcement, status_json, status_payload
 from tests.web.rig import Rig
 

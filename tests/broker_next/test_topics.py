@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from sdcpd.broker_next.topics import Subscriptions
+from sdcpd.broker.topics import Subscriptions
 
 LEVELS = st.sampled_from(["", "a", "b", "$s", "ä"])
 TOPICS = st.lists(LEVELS, min_size=1, max_size=4).map("/".join).filter(bool)

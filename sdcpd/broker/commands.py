@@ -1,0 +1,96 @@
+"""Wishes that come by MQTT: ``sdcpd/<slug>/command``, answered on ``sdcpd/<slug>/result``.
+
+One decision: a command is the same wish as over HTTP and goes the same way, through ``Jobs``; a publisher gets no
+answer from MQTT itself, so each one is answered in a message, with the words of the refusal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.python.failure import Failure
+
+from sdcpd.broker.router import Router
+from sdcpd.errors import SdcpdError
+from sdcpd.files import FileStore
+from sdcpd.fleet import Fleet
+from sdcpd.jobs import Jobs
+from sdcpd.logs import logger
+
+__all__ = ["Command", "Commands"]
+
+_log = logger("sdcpd.broker.commands")
+
+
+_REPEATED = {
+    "code": "repeated_command",
+    "message": "The message was sent again, and whether its first copy arrived is not known; it was not obeyed.",
+    "hint": "Look at the printer's state, then ask anew if need be.",
+}
+
+
+class Command(Struct, frozen=True, forbid_unknown_fields=True):
+    """What may be asked; ``file`` and ``plate_clear`` go with ``print``. ``id`` comes back in the result."""
+
+    command: Literal["print", "pause", "resume", "stop"]
+    file: str = ""
+    plate_clear: bool | None = None
+    id: Annotated[str, Meta(max_length=128)] | int | None = None
+
+
+class Commands:
+    """Takes commands to ``Jobs``."""
+
+    def __init__(self, router: Router, fleet: Fleet, jobs: Jobs, store: FileStore) -> None:
+        self._router = router
+        self._fleet = fleet
+        self._jobs = jobs
+        self._store = store
+
+    def obey(self, slug: str, payload: bytes, by: str, repeated: bool) -> None:
+        """Do what one message asks, and say what came of it.
+
+        ``repeated``: the message may have come before, perhaps in another life of the daemon; it is not obeyed.
+        """
+        try:
+            wish = msgspec.json.decode(payload, type=Command)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            refusal = {"code": "bad_command", "message": str(error), "hint": 'For example {"command": "pause"}.'}
+            self._answer(slug, {"id": None, "command": None, "ok": False, "error": refusal})
+            return
+        result: Mapping[str, Any] = {"id": wish.id, "command": wish.command}
+        if repeated:
+            _log.warn("A repeated command of {who} was not obeyed: {command}", who=by, command=wish.command)
+            self._answer(slug, {**result, "ok": False, "error": _REPEATED})
+            return
+        _log.info("{who} asks {slug} by MQTT: {command}", who=by, slug=slug[:64], command=wish.command)
+        doing: Deferred[Any] = maybeDeferred(self._do, slug, wish)
+        doing.addCallbacks(
+            lambda done: self._answer(slug, {**result, "ok": True, **done}),
+            lambda failure: self._answer(slug, {**result, "ok": False, "error": _refusal(failure)}),
+        )
+        doing.addErrback(lambda failure: _log.failure("A result could not be published", failure))
+
+    def _do(self, slug: str, wish: Command) -> Mapping[str, Any] | Deferred[Mapping[str, Any]]:
+        printer = self._fleet.get(slug)
+        if wish.command == "print":
+            job = self._jobs.print(printer.id, self._store.get(wish.file), wish.plate_clear)
+            return {"job": job.id}
+        ask: Callable[[str], Deferred[Any] | None] = getattr(self._jobs, wish.command)
+        answered = ask(printer.id)
+        return {"ack": None} if answered is None else answered.addCallback(lambda response: {"ack": response.ack})
+
+    def _answer(self, slug: str, result: Mapping[str, Any]) -> None:
+        self._router.publish(f"sdcpd/{slug}/result", msgspec.json.encode(result), 1)
+
+
+def _refusal(failure: Failure) -> Mapping[str, str]:
+    error = failure.value
+    if isinstance(error, SdcpdError):
+        return {"code": error.code, "message": error.message, "hint": error.hint}
+    _log.failure("A command failed", failure)
+    return {"code": "internal", "message": "The daemon failed; its log says why.", "hint": ""}
