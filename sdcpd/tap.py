@@ -25,13 +25,13 @@ from twisted.python import usage
 from sdcpd import config as configuration
 from sdcpd import logs
 from sdcpd.appliance import Appliance, Part
-from sdcpd.broker_next.clients import CLIENTS_LIMITS, ClientsPolicy
-from sdcpd.broker_next.commands import Commands
-from sdcpd.broker_next.limits import Storage
-from sdcpd.broker_next.printers import PRINTERS_LIMITS, PrintersPolicy
-from sdcpd.broker_next.router import Router
-from sdcpd.broker_next.server import Server
-from sdcpd.broker_next.states import States
+from sdcpd.broker.clients import CLIENTS_LIMITS, ClientsPolicy
+from sdcpd.broker.commands import Commands
+from sdcpd.broker.limits import Storage
+from sdcpd.broker.printers import PRINTERS_LIMITS, PrintersPolicy
+from sdcpd.broker.router import Router
+from sdcpd.broker.server import Server
+from sdcpd.broker.states import States
 from sdcpd.config import Config
 from sdcpd.discovery import Discovery, interfaces_of
 from sdcpd.documents import Documents
