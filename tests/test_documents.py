@@ -3,9 +3,9 @@ from __future__ import annotations
 from typing import Any
 
 from sdcpd.codec.status import Generation, PrintInfo, Status, TransferInfo
+from sdcpd.documents import eta_of, progress_of
 from sdcpd.files import wire_name
 from sdcpd.fleet import Beforehand, Reachability
-from sdcpd.documents import eta_of, progress_of
 from tests.web.rig import EPOCH, SATURN, WebCase, printing, transferring
 
 

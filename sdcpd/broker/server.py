@@ -8,9 +8,10 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from types import MappingProxyType
+from typing import Any
 
-from twisted.internet.interfaces import IAddress, IReactorTime
-from twisted.internet.protocol import Factory
+from twisted.internet.interfaces import IAddress, IReactorTime, ITCPTransport
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import LoopingCall
 
 from sdcpd.broker.complaints import Complaints
@@ -20,12 +21,20 @@ from sdcpd.broker.policy import Policy
 from sdcpd.broker.router import Router
 from sdcpd.logs import logger
 
-__all__ = ["TICK", "Server"]
+__all__ = ["TICK", "Refused", "Server"]
 
 TICK = 0.5
 """Seconds between two looks at the deadlines: so late may an end be."""
 
 _log = logger("sdcpd.broker.server")
+
+
+class Refused(Protocol):
+    """A connection that is closed at once."""
+
+    def makeConnection(self, transport: ITCPTransport) -> None:  # noqa: N802 (Twisted enters)
+        """It is there."""
+        transport.abortConnection()
 
 
 class Server(Factory):
@@ -67,12 +76,12 @@ class Server(Factory):
         for connection in list(self._connections):
             connection.close("the server stops")
 
-    def buildProtocol(self, addr: IAddress | None) -> Connection | None:
+    def buildProtocol(self, addr: IAddress | None) -> Any:
         """One connection, unless there are too many already."""
         peer = str(getattr(addr, "host", addr))
         if (fault := self._fault(peer)) is not None:
             self.complaints.note(fault, peer, "too many connections")
-            return None
+            return Refused()  # not None: TLS around it could not bear that
         connection = Connection(self, peer)
         connection.factory = self
         return connection

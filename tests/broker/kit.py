@@ -187,7 +187,7 @@ class Client:
 
     def __init__(self, server: Server, address: str = "10.0.0.1") -> None:
         protocol = server.buildProtocol(IPv4Address("TCP", address, 40_000))
-        assert protocol is not None, "refused"
+        assert isinstance(protocol, Connection), "refused"
         self.protocol: Connection = protocol
         self.wire = Wire(peerAddress=IPv4Address("TCP", address, 40_000))
         self.protocol.makeConnection(self.wire)

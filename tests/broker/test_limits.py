@@ -10,7 +10,7 @@ from twisted.internet.interfaces import ITCPTransport
 
 from sdcpd.broker import Limits, Violation
 from sdcpd.broker.complaints import LINES, WHILE
-from sdcpd.broker.server import TICK
+from sdcpd.broker.server import TICK, Refused
 from sdcpd.codec.mqtt import PingReq, Publish, Subscribe, Will, encode
 from tests.broker.kit import Client, PingResp, ServerTestCase, Wire, connect_packet, payloads
 
@@ -40,7 +40,7 @@ class LimitsTests(ServerTestCase):
             self.assertEqual(self.server.violations[other], count if other is violation else 0, other)
 
     def refused(self, address: str) -> bool:
-        return self.server.buildProtocol(IPv4Address("TCP", address, 1)) is None
+        return isinstance(self.server.buildProtocol(IPv4Address("TCP", address, 1)), Refused)
 
     def test_packet_size(self) -> None:
         """A packet that announces more than is allowed is refused before it is there [MQTT-4.8.0-2]."""

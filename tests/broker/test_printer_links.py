@@ -6,6 +6,7 @@ from twisted.internet.address import IPv4Address
 
 from sdcpd.broker import Server, Violation
 from sdcpd.broker.printers import ACK_WAIT, MISSES, PRINTERS_LIMITS, PrinterIdentity, PrinterLink, PrintersPolicy
+from sdcpd.broker.server import Refused
 from sdcpd.codec import mqtt
 from sdcpd.codec.mqtt import Publish, encode
 from sdcpd.codec.sdcp import Command
@@ -314,7 +315,7 @@ class LimitTests(PrintersTestCase):
     def test_per_address(self) -> None:
         """One address cannot take all connections; when some end, there is room again."""
         boards = [self.board("192.0.2.66") for _ in range(self.most)]
-        self.assertIsNone(self.printers.buildProtocol(IPv4Address("TCP", "192.0.2.66", 1)))
+        self.assertIsInstance(self.printers.buildProtocol(IPv4Address("TCP", "192.0.2.66", 1)), Refused)
         self.assertTrue(self.said("too many connections", "192.0.2.66"))
         self.ready()
         self.assertIn(ID, self.links)
@@ -325,7 +326,7 @@ class LimitTests(PrintersTestCase):
         """There is a limit to all connections together."""
         for number in range(PRINTERS_LIMITS.connections):
             self.board(f"10.0.{number // 256}.{number % 256}")
-        self.assertIsNone(self.printers.buildProtocol(IPv4Address("TCP", HOME, 1)))
+        self.assertIsInstance(self.printers.buildProtocol(IPv4Address("TCP", HOME, 1)), Refused)
         self.assertEqual(self.printers.violations[Violation.CONNECTIONS], 1)
 
     def test_storm(self) -> None:
