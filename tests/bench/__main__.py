@@ -13,13 +13,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
-from tests.bench import files, polls, printers, startup, status
-from tests.bench.table import FULL, QUICK, Scale, Table, render, say
+from tests.bench import files, mqtt, polls, printers, startup, status
+from tests.bench.table import FULL, QUICK, Comparison, Scale, Table, render, say
 
 __all__ = ["main"]
 
-ROWS: Mapping[str, Callable[[Scale], Table]] = {
+ROWS: Mapping[str, Callable[[Scale], Table | Comparison]] = {
     "startup": startup.run,
+    "mqtt": mqtt.run,
     "printers": printers.run,
     "status": status.run,
     "polls": polls.run,
@@ -29,9 +30,11 @@ ROWS: Mapping[str, Callable[[Scale], Table]] = {
 
 def main(arguments: list[str]) -> int:
     """Run; the exit status."""
-    parser = argparse.ArgumentParser(prog="make bench", description="Measures sdcpd against bare Twisted.")
+    parser = argparse.ArgumentParser(
+        prog="make bench", description="Measures sdcpd against bare Twisted and, for MQTT, other servers."
+    )
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"any of {', '.join(ROWS)}; all if absent")
-    parser.add_argument("--quick", action="store_true", help="smaller and shorter: about a minute in all")
+    parser.add_argument("--quick", action="store_true", help="smaller and shorter: about two minutes in all")
     options = parser.parse_args(arguments)
     unknown = [row for row in options.rows if row not in ROWS]
     if unknown:

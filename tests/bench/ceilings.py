@@ -23,6 +23,8 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Site
 from twisted.web.static import File
 
+from tests.bench.bare_router import BareRouter
+
 __all__: list[str] = []
 
 reactor: Any = _reactor
@@ -160,6 +162,8 @@ def _factory(kind: str, argument: str) -> Any:
     match kind:
         case "mqtt":
             return Factory.forProtocol(Acknowledge)
+        case "router":
+            return Factory.forProtocol(BareRouter)
         case "resource":
             return Site(Fixed(_answers(argument)))
         case "klein":

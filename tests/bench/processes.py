@@ -23,7 +23,7 @@ from typing import Any, Self
 
 from msgspec import Struct
 
-__all__ = ["Bench", "Child", "Daemon", "Reply", "fetch"]
+__all__ = ["Bench", "Child", "Daemon", "Reply", "cpu_of", "fetch", "pressed"]
 
 PATIENCE = 60.0
 """Seconds that a child may take to answer a question, beyond what the question itself takes."""
@@ -65,10 +65,32 @@ def fetch(port: int, path: str, headers: Mapping[str, str] | None = None, method
         connection.close()
 
 
+def cpu_of(pid: int) -> float:
+    """Seconds of CPU this process has used, user and system, all threads."""
+    fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICK
+
+
+def pressed(pid: int) -> float:
+    """Seconds for which the first thread of this process ran or would have: what others took from it counts."""
+    try:
+        ran, waited, _ = Path(f"/proc/{pid}/schedstat").read_bytes().split()
+    except OSError:  # a kernel without scheduler statistics
+        return cpu_of(pid)
+    return (int(ran) + int(waited)) / 1e9
+
+
 class Child:
     """One process that this benchmark has started."""
 
-    def __init__(self, arguments: Sequence[str], cores: set[int], log: Path, cwd: Path | None = None) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        cores: set[int],
+        log: Path,
+        cwd: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._log = log
         self._rest = b""
         before = os.sched_getaffinity(0)
@@ -77,7 +99,12 @@ class Child:
             with log.open("wb") as errors:
                 self.started = time.monotonic()
                 self._process = subprocess.Popen(
-                    arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, cwd=cwd
+                    arguments,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    cwd=cwd,
+                    env=None if environment is None else {**os.environ, **environment},
                 )
         finally:
             os.sched_setaffinity(0, before)
@@ -94,20 +121,19 @@ class Child:
 
     def cpu(self) -> float:
         """Seconds of CPU it has used, user and system, all threads."""
-        fields = Path(f"/proc/{self.pid}/stat").read_bytes().rpartition(b")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICK
+        return cpu_of(self.pid)
 
     def rss(self) -> int:
         """Bytes of memory that are resident now."""
         return int(Path(f"/proc/{self.pid}/statm").read_bytes().split()[1]) * _PAGE
 
-    def settle(self, within: float = 30.0) -> None:
+    def settle(self, within: float = 30.0, look: float = 0.4) -> None:
         """Wait until it has next to nothing to do."""
         deadline = time.monotonic() + within
         while time.monotonic() < deadline:
             used = self.cpu()
-            time.sleep(0.4)
-            if self.cpu() - used <= 0.02:
+            time.sleep(look)
+            if self.cpu() - used <= 0.05 * look:
                 return
 
     def tell(self, **order: Any) -> None:
@@ -236,8 +262,18 @@ class Bench:
 
     def ceiling(self, kind: str, *arguments: str) -> tuple[Child, int]:
         """A bare Twisted server (``tests.bench.ceilings``) on the measured core, and its port."""
-        child = self._module("ceilings", self.core, kind, *arguments)
+        return self.server("ceilings", kind, *arguments)
+
+    def server(self, module: str, *arguments: str) -> tuple[Child, int]:
+        """A module of this package that is a server, on the measured core, and its port."""
+        child = self._module(module, self.core, *arguments)
         return child, int(child.hear()["port"])
+
+    def rival(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> Child:
+        """A server of somebody else, on the measured core."""
+        child = Child(command, self.core, self._place(name) / "stderr", environment=environment)
+        self._stack.callback(child.end)
+        return child
 
     def load(self, module: str, *arguments: str) -> Child:
         """A module of this package that makes load, as a process of its own."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from tests.bench import printers
-from tests.bench.table import QUICK, Line, Table, render
+from tests.bench import mqtt, printers
+from tests.bench.table import QUICK, Beside, Comparison, Line, Table, render
 
 
 @pytest.mark.end_to_end
@@ -17,6 +17,26 @@ def test_printers_row() -> None:
     assert rate.measured > 0
     assert rate.ceiling
     assert rate.what in render(table)
+
+
+@pytest.mark.end_to_end
+def test_mqtt_row() -> None:
+    """Both Twisted servers take every kind of load; the others would have to be installed."""
+    scale = replace(QUICK, publishers=(3,), mqtt=0.1, idle=3)
+    comparison = mqtt.run(scale, ("sdcpd", "bare"))
+    assert not comparison.notes
+    assert all(figure > 0 for line in comparison.lines for figure in line.figures if "/s" in line.unit)
+    assert "QoS 2, 3 publishers" in render(comparison)
+
+
+def test_missed_aim() -> None:
+    """A server that could not be measured is no aim; one that is too far ahead is named."""
+    slow = Beside("trip", (300.0, 100.0, float("nan")), "us", False, (0.6, 6.0), 250.0)
+    fast = Beside("rate", (90.0, 100.0, 10.0), "/s", True, (0.6, 6.0), None, frozenset({1}))
+    text = render(Comparison("t", "c", ("ours", "bare", "other"), (slow, fast)))
+    assert "MISSED: <= 250 us, bare" in text
+    assert "100 /s*" in text
+    assert text.splitlines()[-1].rstrip(" |").endswith("met")
 
 
 def test_missed_budget() -> None:
