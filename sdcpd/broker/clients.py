@@ -11,7 +11,7 @@ import hashlib
 import hmac
 from collections.abc import Callable
 
-from sdcpd.broker.complaints import LINES, WHILE
+from sdcpd.broker.complaints import Few
 from sdcpd.broker.limits import Limits
 from sdcpd.broker.policy import Identity, OpenPolicy, Verdict
 from sdcpd.codec import mqtt
@@ -63,9 +63,7 @@ class ClientsPolicy(OpenPolicy):
     def __init__(self, settings: MqttClients, obey: Obey, seconds: Callable[[], float]) -> None:
         self._settings = settings
         self._obey = obey
-        self._seconds = seconds
-        self._began = 0.0
-        self._said = 0
+        self._few = Few(seconds)
 
     def connect(self, packet: mqtt.Connect, peer: str) -> Identity | mqtt.ConnectCode:
         """By the password, which is a key; the user name is free. Without one, only if anonymity is allowed."""
@@ -116,12 +114,7 @@ class ClientsPolicy(OpenPolicy):
 
     def _warn(self, what: str, topic: str) -> None:
         """Say it, unless the like was said often enough just now: a client can provoke it with every packet."""
-        now = self._seconds()
-        if not self._said or now - self._began >= WHILE:
-            self._began = now
-            self._said = 0
-        self._said += 1
-        if self._said <= LINES:
+        if self._few.may():
             _log.warn("{what} {topic}", what=what, topic=topic[:120])
 
 

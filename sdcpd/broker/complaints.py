@@ -13,7 +13,7 @@ from twisted.logger import Logger
 
 from sdcpd.broker.limits import Violation
 
-__all__ = ["LINES", "WHILE", "Complaints"]
+__all__ = ["LINES", "WHILE", "Complaints", "Few"]
 
 LINES = 5
 """Lines of one kind ..."""
@@ -49,3 +49,20 @@ class Complaints:
         self._said[kind] += 1
         if self._said[kind] <= LINES:
             self._log.warn("Ended the connection of {who} ({kind}): {what}", who=who, kind=kind, what=what)
+
+
+class Few:
+    """Lets ``LINES`` lines through in a ``WHILE``: for what a client can provoke with every packet."""
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._began = 0.0
+        self._said = 0
+
+    def may(self) -> bool:
+        """Whether one more line may be said now."""
+        now = self._seconds()
+        if not self._said or now - self._began >= WHILE:
+            self._began, self._said = now, 0
+        self._said += 1
+        return self._said <= LINES

@@ -12,6 +12,7 @@ from functools import partial
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from sdcpd.broker.complaints import Few
 from sdcpd.broker.limits import Limits
 from sdcpd.broker.policy import Identity, OpenPolicy, Verdict
 from sdcpd.broker.router import Router
@@ -134,6 +135,7 @@ class PrintersPolicy(OpenPolicy):
         self._fleet = fleet
         self._links = links
         self._clock = clock
+        self._few = Few(clock.seconds)
         self._here: set[str] = set()
         self._open: dict[str, tuple[PrinterLink, Session]] = {}
 
@@ -147,8 +149,8 @@ class PrintersPolicy(OpenPolicy):
     def subscribe(self, identity: Identity, topic_filter: str, qos: int) -> int:
         """Filters that take in its own request topic: at QoS 1 at most, nothing more was ever seen."""
         own = mqtt.matches(topic_filter, request_topic(_id(identity)))
-        if not own:
-            _log.warn("{id} asks for topics of others: {filter}", id=_id(identity), filter=topic_filter)
+        if not own and self._few.may():
+            _log.warn("{id} asks for topics of others: {filter}", id=_id(identity), filter=topic_filter[:120])
         return min(qos, 1) if own else mqtt.SUBACK_FAILURE
 
     def publish(self, identity: Identity, packet: mqtt.Publish) -> Verdict:
@@ -156,10 +158,12 @@ class PrintersPolicy(OpenPolicy):
         try:
             kind, mainboard_id = parse_topic(packet.topic)
         except MalformedMessage as error:
-            _log.warn("{id} publishes on a foreign topic: {error}", id=_id(identity), error=error)
+            if self._few.may():
+                _log.warn("{id} publishes on a foreign topic: {error}", id=_id(identity), error=error)
             return Verdict.DROP
         if mainboard_id != _id(identity) or kind == "request":
-            _log.warn("{id} publishes for another: {topic}", id=_id(identity), topic=packet.topic[:120])
+            if self._few.may():
+                _log.warn("{id} publishes for another: {topic}", id=_id(identity), topic=packet.topic[:120])
             return Verdict.DROP
         return Verdict.ALLOW
 

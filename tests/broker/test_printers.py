@@ -160,6 +160,11 @@ class SubscribeTests(PrintersTestCase):
         self.assertFalse(board.over)
         self.assertTrue(self.said("topics of others"))
 
+    def test_flood(self) -> None:
+        """A connection that asks for thousands of topics of others does not fill the log."""
+        self.codes(*((f"/sdcp/request/{number}", 0) for number in range(60)))
+        self.assertLessEqual(len([line for line in self.lines if "topics of others" in line]), 5)
+
     def test_everything(self) -> None:
         """A printer that subscribes to everything is sent its requests, and nothing that anybody else says."""
         self.router.publish(f"/sdcp/status/{OTHER_ID}", b"{}", 1, retain=True)
