@@ -13,7 +13,7 @@ import msgspec
 
 from sdcpd.logs import logger
 from sdcpd.progress import Job
-from sdcpd.spool import sync_directory
+from sdcpd.spool import write_durably
 
 __all__ = ["Journal"]
 
@@ -57,10 +57,4 @@ class Journal:
         for old in [j for j in jobs.values() if j.ended is not None][: max(0, len(jobs) - KEPT)]:
             del jobs[old.id]
         self._jobs = jobs
-        temporary = self._path.with_suffix(".tmp")
-        with temporary.open("wb") as file:
-            file.write(msgspec.json.encode(list(jobs.values())))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path)
-        sync_directory(self._path.parent)
+        write_durably(self._path, msgspec.json.encode(list(jobs.values())))

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from sdcpd.fleet import Printer, Reachability, Remembered
 from sdcpd.logs import logger
-from sdcpd.spool import sync_directory
+from sdcpd.spool import write_durably
 
 __all__ = ["Roster"]
 
@@ -63,10 +63,4 @@ class Roster:
             _log.error("The list of known printers could not be written: {error}", error=error)
 
     def _write(self) -> None:
-        temporary = self._path.with_suffix(".tmp")
-        with temporary.open("wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(list(self._known.values()))))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path)
-        sync_directory(self._path.parent)
+        write_durably(self._path, msgspec.json.format(msgspec.json.encode(list(self._known.values()))))

@@ -26,7 +26,17 @@ from sdcpd.codec.identify import HEAD, Format, identify
 from sdcpd.errors import BadName, ConfigError, FileTooLarge, StoreError, StoreFull, UnknownFormat
 from sdcpd.logs import logger
 
-__all__ = ["Contents", "Limits", "Spool", "StoredFile", "disk", "display_name", "sync_directory", "wire_name"]
+__all__ = [
+    "Contents",
+    "Limits",
+    "Spool",
+    "StoredFile",
+    "disk",
+    "display_name",
+    "sync_directory",
+    "wire_name",
+    "write_durably",
+]
 
 _log = logger("sdcpd.spool")
 
@@ -341,3 +351,14 @@ def sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Replace a small file whole; it is on the disk when this returns. Raises ``OSError``."""
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_directory(path.parent)
