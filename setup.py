@@ -22,6 +22,12 @@ setup(
         "service-identity >= 24.2",
         "msgspec >= 0.20",
         "ifaddr >= 0.2",
+        "sqlalchemy >= 2.0",
+        "alembic >= 1.17",
+        "multipart >= 1.3",
+        "numpy >= 2.2",
+        "prometheus-client >= 0.23",
+        "cryptography >= 45",
     ],
     extras_require={
         "dev": [
