@@ -22,7 +22,7 @@ setup(
         "service-identity >= 24.2",
         "msgspec >= 0.20",
         "ifaddr >= 0.2",
-        "sqlalchemy >= 2.0",
+        "sqlalchemy >= 2.1",
         "alembic >= 1.17",
         "multipart >= 1.3",
         "numpy >= 2.2",
@@ -30,6 +30,7 @@ setup(
         "cryptography >= 45",
     ],
     extras_require={
+        "postgresql": ["psycopg[binary] >= 3.2"],
         "dev": [
             "coverage",
             "hypothesis",

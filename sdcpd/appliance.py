@@ -134,6 +134,8 @@ class Appliance(MultiService):
     def _may_change(self, new: Config) -> None:
         if new.sdcpd.state_directory != self.config.sdcpd.state_directory:
             raise ConfigError("[sdcpd] state_directory: cannot change while the daemon runs", "Restart it instead.")
+        if new.journal != self.config.journal:
+            raise ConfigError("[journal] url: cannot change while the daemon runs", "Restart it instead.")
 
     def _differs(self, part: Part, new: Config) -> bool:
         return any(attrgetter(section)(new) != attrgetter(section)(self.config) for section in part.sections)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from sdcpd.errors import ConfigError
 
-__all__ = ["ENDPOINT_HINT", "PLAIN_TCP", "endpoint", "in_range", "network", "size", "span", "target"]
+__all__ = ["ENDPOINT_HINT", "PLAIN_TCP", "database", "endpoint", "in_range", "network", "size", "span", "target"]
 
 ENDPOINT = re.compile(r"(tcp|tcp6|unix|ssl|systemd):.+")
 PLAIN_TCP = re.compile(r"(tcp|systemd):.+")
@@ -52,6 +52,15 @@ def endpoint(text: str, place: str, possible: re.Pattern[str] = ENDPOINT) -> Non
         raise ConfigError(
             f"{place}: expected an address after interface=, found {text!r}",
             "Name one of this machine's, or leave interface= out to listen on all of them.",
+        )
+
+
+def database(url: str, place: str) -> None:
+    """A URL of PostgreSQL's, as far as can be seen; it is not told in the error, because it may have a password."""
+    if not re.match(r"postgresql(\+psycopg)?://", url):
+        raise ConfigError(
+            f"{place}: expected a URL that begins with postgresql://, found another text",
+            'Such as "postgresql://sdcpd@localhost/sdcpd"; "" keeps the journal in the state directory.',
         )
 
 

@@ -10,13 +10,14 @@ import re
 import tomllib
 from pathlib import Path
 from types import GenericAlias
-from typing import Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Literal, TypeVar, get_args, get_type_hints
 
 import msgspec
 from msgspec import Struct
 
 from sdcpd import checks
 from sdcpd.errors import ConfigError
+from sdcpd.mistakes import sentence
 
 __all__ = [
     "SCOPES",
@@ -25,6 +26,7 @@ __all__ = [
     "Discovery",
     "Downloads",
     "Files",
+    "Journal",
     "KnownPrinter",
     "Mqtt",
     "MqttClients",
@@ -45,14 +47,6 @@ _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _KEY_NAME = re.compile(r"[\w-]{1,64}")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _MAINBOARD_ID = re.compile(r"[0-9A-Za-z._-]{1,64}")
-_TYPES = {
-    "array": 'a list such as ["..."]',
-    "bool": "true or false",
-    "float": "a number",
-    "int": "a whole number",
-    "object": "a table",
-    "str": 'a text in "quotes"',
-}
 Read = TypeVar("Read", bound="Section")
 
 
@@ -79,6 +73,18 @@ class Sdcpd(Section, frozen=True):
                 f"{place} state_directory: expected a path, found {self.state_directory!r} with a NUL in it",
                 "Take the \\u0000 out.",
             )
+
+
+class Journal(Section, frozen=True):
+    """``[journal]``: where printers, jobs, plates, history and keys are kept; only a restart can change it."""
+
+    url: str = ""
+    """Empty for a file in the state directory, or the URL of a PostgreSQL database; it may have a password."""
+
+    def check(self, place: str) -> None:
+        """It is PostgreSQL's, as far as can be seen from here."""
+        if self.url:
+            checks.database(self.url, f"{place} url")
 
 
 class Discovery(Section, frozen=True):
@@ -274,6 +280,7 @@ class Config(Section, frozen=True):
     """The whole file."""
 
     sdcpd: Sdcpd = Sdcpd()
+    journal: Journal = Journal()
     discovery: Discovery = Discovery()
     mqtt: Mqtt = Mqtt()
     downloads: Downloads = Downloads()
@@ -346,7 +353,7 @@ def _convert(found: object, section: type[Read], place: str) -> Read:
         if not place and parts:
             place, about = f"[{parts[0]}]", type(getattr(Config(), parts.pop(0)))
             place, about = _within(place, parts, about, "unknown field" in problem)
-        raise ConfigError(_sentence(problem, place, parts, about)) from error
+        raise ConfigError(sentence(problem, place, parts, about)) from error
 
 
 def _within(place: str, parts: list[str], about: type, unknown_key: bool) -> tuple[str, type]:
@@ -363,30 +370,3 @@ def _within(place: str, parts: list[str], about: type, unknown_key: bool) -> tup
         if listed:
             return f"{place} item {int(parts.pop(0)) + 1}", about
     return place, about
-
-
-def _sentence(problem: str, place: str, parts: list[str], section: type) -> str:
-    """msgspec's error as a person would say it, with the place first and as the file writes it."""
-    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", problem, re.DOTALL)
-    if unknown:
-        known = ", ".join(section.__struct_fields__) if issubclass(section, Section) else ""
-        return f"{place} {unknown[1]}: unknown key; known here: {known}".lstrip()
-    for part in parts:
-        place += f" item {int(part) + 1}" if part.isdecimal() else f" {part}"
-    choices = _choices(get_type_hints(section)[parts[0]]) if parts and issubclass(section, Section) else ()
-    if choices and problem.startswith("Invalid enum value "):
-        problem = f"expected {' or '.join(choices)}, found {problem.removeprefix('Invalid enum value ')}"
-    types = re.fullmatch(r"Expected `(.*)`, got `(.*)`", problem)
-    if types:
-        problem = f"expected {_words(types[1])}, found {_words(types[2])}"
-    return f"{place.lstrip()}: {problem}"
-
-
-def _choices(hint: object) -> tuple[str, ...]:
-    if get_origin(hint) is Literal:
-        return get_args(hint)
-    return next((found for part in get_args(hint) if (found := _choices(part))), ())
-
-
-def _words(types: str) -> str:
-    return " or ".join(_TYPES.get(name, name) for name in types.split(" | "))

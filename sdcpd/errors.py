@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 __all__ = [
+    "BadCursor",
     "BadName",
     "CommandInFlight",
     "CommandRefused",
@@ -121,6 +122,12 @@ class StoreError(SdcpdError):
     """The file store cannot do what was asked."""
 
     code = "store_error"
+
+
+class BadCursor(SdcpdError):
+    """A place in a list that no answer of ours named."""
+
+    code = "bad_cursor"
 
 
 class BadName(StoreError):

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from enum import Enum
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredLock
 
@@ -29,6 +29,7 @@ from sdcpd.errors import (
     UnknownFormat,
 )
 from sdcpd.logs import logger
+from sdcpd.offload import Offload
 from sdcpd.spool import Limits, Spool, StoredFile, disk, display_name, wire_name
 
 __all__ = ["FileStore", "Limits", "Offload", "StoredFile", "Upload", "Usage", "display_name", "wire_name"]
@@ -49,13 +50,6 @@ class Usage(NamedTuple):
     quota: int
     free: int
     """What the disk has left."""
-
-
-class Offload(Protocol):
-    """Runs a function where it may block: the reactor's thread pool, or at once in a test."""
-
-    def __call__(self, function: Callable[..., T], *args: object) -> Deferred[T]:
-        """Fire with what ``function(*args)`` returns or raises."""
 
 
 class _State(Enum):

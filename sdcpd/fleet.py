@@ -22,10 +22,11 @@ from sdcpd.codec.status import Generation, Phase, Status, phase_of
 from sdcpd.errors import PrinterUnknown
 from sdcpd.logs import logger
 from sdcpd.progress import Job, JobState
+from sdcpd.records import Remembered
 from sdcpd.slugs import slugs_for
 from sdcpd.waiters import Waiters
 
-__all__ = ["TICK", "Beforehand", "Event", "Fleet", "Printer", "Reachability", "Remembered"]
+__all__ = ["TICK", "Beforehand", "Event", "Fleet", "Printer", "Reachability"]
 
 TICK = 0.5
 """Seconds between two publications of one printer, unless an edge is among its changes."""
@@ -56,14 +57,6 @@ class Beforehand(Struct, frozen=True):
     slug: str
     mainboard_id: str
     name: str | None = None
-
-
-class Remembered(Struct, frozen=True):
-    """What outlasts a restart of a printer that was connected once: who it is, and how it is called here."""
-
-    slug: str
-    announcement: Announcement
-    address: str
 
 
 class Printer(Struct, frozen=True, eq=False):

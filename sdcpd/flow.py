@@ -20,14 +20,14 @@ from twisted.python.failure import Failure
 
 from sdcpd.codec.sdcp import Command
 from sdcpd.codec.status import Generation, Phase, Status, TransferInfo, TransferState
-from sdcpd.errors import CommandRefused, CommandTimeout, LinkLost, PrinterError
+from sdcpd.errors import CommandRefused, CommandTimeout, LinkLost, PrinterError, StoreError
 from sdcpd.fleet import Fleet
 from sdcpd.links import Links
 from sdcpd.logs import logger
 from sdcpd.offers import Offer, Offers
 from sdcpd.progress import ENDED, MOVING, Job, JobState, Print, Transfer, Verdict
 
-__all__ = ["FILE_LACKING", "Flow", "Recorder"]
+__all__ = ["FILE_LACKING", "Flow", "Recorder", "unnoted"]
 
 RETRIES = (5.0, 15.0, 60.0)
 """Seconds before each repetition of a failed delivery."""
@@ -54,8 +54,8 @@ _log = logger("sdcpd.flow")
 class Recorder(Protocol):
     """Who keeps jobs over a restart."""
 
-    def record(self, job: Job) -> None:
-        """Remember the job; raises ``OSError`` if that cannot be done now."""
+    def write(self, job: Job, /) -> Deferred[None]:
+        """Remember the job as it is now; fires when that is on the disk, fails with ``StoreError``."""
         ...
 
 
@@ -231,20 +231,18 @@ class Flow:
     async def _start(self) -> None:
         await self._connected()
         printer = self._fleet.get(self.job.printer)
-        session = self._links.session(self.job.printer)
+        self._links.session(self.job.printer)
         if printer.phase is not Phase.IDLE:
             message = f"The file is on the printer, but it is {printer.phase.value.lower()} now; nothing was started."
             self._move(JobState.FAILED, "not_now", message)
             return
-        try:
-            self._move(JobState.STARTING, must_record=True)
-        except OSError as error:
-            self._move(
-                JobState.FAILED,
-                "journal_unwritable",
-                f"The start was not sent, because it could not be noted on the disk: {error}. Free some space.",
-            )
+        unnoted = await self._move(JobState.STARTING)
+        if unnoted is not None:
+            message = f"The start was not sent, because it could not be noted on the disk: {unnoted}. {unnoted.hint}"
+            self._move(JobState.FAILED, "journal_unwritable", message)
             return
+        printer = self._fleet.get(self.job.printer)
+        session = self._links.session(self.job.printer)
         self._fed = self._clock.seconds()
         self._print = Print(self.job.wire_name, printer.generation, printer.status, self._fed)
         try:
@@ -314,9 +312,8 @@ class Flow:
         state: JobState,
         reason: str | None = None,
         message: str | None = None,
-        *,
-        must_record: bool = False,
-    ) -> None:
+    ) -> Deferred[StoreError | None]:
+        """Let the job be in this state; fires when that is on the disk, or with why it is not."""
         before = self.job
         started = before.started
         if state is JobState.PRINTING and started is None:
@@ -330,12 +327,7 @@ class Flow:
             started=started,
             ended=self._wall() if state in ENDED else None,
         )
-        try:
-            self._journal.record(job)
-        except OSError as error:
-            if must_record:
-                raise
-            _log.error("Job {job} could not be noted on the disk: {error}", job=job.id, error=error)
+        noted = self._journal.write(job).addCallbacks(lambda _: None, unnoted, errbackArgs=(job,))
         self.job = job
         _log.info("Job {job} of {file}: {state}", job=job.id, file=job.file, state=state.value)
         self._fleet.assign(job.printer, job)
@@ -348,3 +340,12 @@ class Flow:
             )
         if state in ENDED:
             self._ended(self)
+        return noted
+
+
+def unnoted(failure: Failure, job: Job) -> StoreError:
+    """Say that the job could not be noted on the disk; the journal makes up for it."""
+    failure.trap(StoreError)
+    _log.error("Job {job} could not be noted on the disk: {error}", job=job.id, error=failure.value)
+    assert isinstance(failure.value, StoreError)
+    return failure.value

@@ -20,7 +20,7 @@ from sdcpd.codec.status import Generation, Phase
 from sdcpd.errors import NotNow, StoreError
 from sdcpd.files import FileStore, StoredFile, wire_name
 from sdcpd.fleet import Fleet, Printer, Reachability
-from sdcpd.flow import FILE_LACKING, Flow, Recorder
+from sdcpd.flow import FILE_LACKING, Flow, Recorder, unnoted
 from sdcpd.links import Links
 from sdcpd.logs import logger
 from sdcpd.offers import Offers
@@ -90,10 +90,7 @@ class Jobs:
                 interrupted = replace(
                     job, state=JobState.INTERRUPTED, reason="restarted", message=message, ended=self._wall()
                 )
-                try:
-                    self._journal.record(interrupted)
-                except OSError as error:
-                    _log.error("Job {job} could not be noted on the disk: {error}", job=job.id, error=error)
+                self._journal.write(interrupted).addErrback(unnoted, interrupted)
 
     def all(self) -> list[Job]:
         """Every remembered job as it is now, oldest first."""

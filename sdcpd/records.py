@@ -1,4 +1,4 @@
-"""What outlasts the process, as values: plates, prints, wear and keys; jobs are ``progress.Job``.
+"""What outlasts the process, as values: printers, plates, prints, wear and keys; jobs are ``progress.Job``.
 
 One decision: a record is the whole present of one thing, keyed by its own name, so that writing it again is harmless
 and whoever keeps records needs no verbs but "this is how it is now".
@@ -10,7 +10,17 @@ from enum import Enum
 
 from msgspec import Struct
 
-__all__ = ["Key", "Plate", "PlateState", "PrintRecord", "PrintResult", "Wear"]
+from sdcpd.codec.sdcp import Announcement
+
+__all__ = ["Key", "Plate", "PlateState", "PrintRecord", "PrintResult", "Remembered", "Wear"]
+
+
+class Remembered(Struct, frozen=True):
+    """A printer that was connected once: who it is, and how it is called here."""
+
+    slug: str
+    announcement: Announcement
+    address: str
 
 
 class PlateState(Enum):

@@ -6,61 +6,50 @@ say. So it comes back as offline under the same slug, and nothing is written whi
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from typing import Protocol
 
-import msgspec
 from msgspec.structs import replace
+from twisted.internet.defer import Deferred
 
-from sdcpd.fleet import Printer, Reachability, Remembered
-from sdcpd.logs import logger
-from sdcpd.spool import write_durably
+from sdcpd.errors import StoreError
+from sdcpd.fleet import Printer, Reachability
+from sdcpd.records import Remembered
 
-__all__ = ["Roster"]
+__all__ = ["Roster", "RosterRecords"]
 
-_log = logger("sdcpd.roster")
+
+class RosterRecords(Protocol):
+    """Who keeps printers over a restart."""
+
+    def printers(self) -> list[Remembered]:
+        """All remembered printers."""
+        ...
+
+    def write(self, known: Remembered, /) -> Deferred[None]:
+        """Remember the printer as it is now; what is the same already is not written. Fails with ``StoreError``."""
+        ...
 
 
 class Roster:
-    """Remembers printers in one small file under ``directory``; an observer of the fleet."""
+    """Remembers printers; an observer of the fleet."""
 
-    def __init__(self, directory: Path) -> None:
-        self._path = directory / "printers.json"
-        self._known: dict[str, Remembered] = {}
-        if self._path.exists():
-            self._read()
-
-    def _read(self) -> None:
-        try:
-            for known in msgspec.json.decode(self._path.read_bytes(), type=list[Remembered]):
-                self._known[known.announcement.mainboard_id] = known
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            aside = self._path.with_name(f"printers.json.damaged-{os.getpid()}")
-            self._path.rename(aside)
-            _log.error(
-                "The list of known printers was damaged ({error}); it is kept as {aside}, and a new one begins",
-                error=error,
-                aside=str(aside),
-            )
-
-    def printers(self) -> list[Remembered]:
-        """The remembered printers, in the order in which they were first connected."""
-        return list(self._known.values())
+    def __init__(self, journal: RosterRecords) -> None:
+        self._journal = journal
+        self._known = {known.announcement.mainboard_id for known in journal.printers()}
 
     def changed(self, before: Printer | None, after: Printer) -> None:
         """Remember a printer that is or was connected, whenever what is remembered of it changes."""
         if after.id not in self._known and after.reachability is not Reachability.ONLINE:
             return
+        self._known.add(after.id)
+        if before is not None and (before.slug, before.announcement, before.address, before.reachability) == (
+            after.slug,
+            after.announcement,
+            after.address,
+            after.reachability,
+        ):
+            return
         # Who owns it at the moment is no part of who it is.
         announcement = replace(after.announcement, sdcp_status=0, local_sdcp_address="")
-        known = Remembered(after.slug, announcement, after.address)
-        if self._known.get(after.id) == known:
-            return
-        self._known[after.id] = known
-        try:
-            self._write()
-        except OSError as error:
-            _log.error("The list of known printers could not be written: {error}", error=error)
-
-    def _write(self) -> None:
-        write_durably(self._path, msgspec.json.format(msgspec.json.encode(list(self._known.values()))))
+        writing = self._journal.write(Remembered(after.slug, announcement, after.address))
+        writing.addErrback(lambda failure: failure.trap(StoreError) and None)  # the journal says and mends it

@@ -14,13 +14,16 @@ import time
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from threading import Thread
 from typing import Any, ClassVar
 
 from twisted.application.internet import TimerService
 from twisted.application.service import IService, MultiService, Service
+from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 from twisted.internet.threads import deferToThreadPool
 from twisted.python import usage
+from twisted.python.threadpool import ThreadPool
 
 from sdcpd import config as configuration
 from sdcpd import logs
@@ -105,6 +108,35 @@ class _StateLock(Service):
 
     def _sign(self) -> None:
         os.ftruncate(self._descriptor, os.pwrite(self._descriptor, b"%d\n" % os.getpid(), 0))
+
+
+class _JournalThread(ThreadPool):
+    """One thread, which does not keep a process that ends while the disk never answers."""
+
+    class threadFactory(Thread):
+        def start(self) -> None:
+            self.daemon = True
+            super().start()
+
+
+class _JournalKeeper(Service):
+    """The journal's thread: begins after a daemon has forked, ends when everything is written."""
+
+    def __init__(self, journal: Journal, thread: ThreadPool) -> None:
+        self._journal = journal
+        self._thread = thread
+
+    def startService(self) -> None:
+        super().startService()
+        self._thread.start()
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        return self._journal.close().addCallback(self._end)
+
+    def _end(self, closed: bool) -> None:
+        if closed:
+            self._thread.stop()
 
 
 class _Hangup(Service):
@@ -198,13 +230,15 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
     state = _state_directory(config)
     lock = _StateLock(state)  # before anything else looks into it
     offload = partial(deferToThreadPool, reactor, reactor.getThreadPool())
-    roster = Roster(state)
-    fleet = Fleet(reactor, wall, _beforehand(config), roster.printers())
+    thread = _JournalThread(0, 1, "journal")
+    journal = Journal(config.journal.url, state, partial(deferToThreadPool, reactor, thread), reactor)
+    roster = Roster(journal)
+    fleet = Fleet(reactor, wall, _beforehand(config), journal.printers())
     fleet.subscribe(roster.changed)
     links = Links(fleet, reactor, wall)
     store = FileStore(state / "files", _limits(config), offload, wall)
     offers = Offers(lambda: _port(appliance, "downloads"))
-    jobs = Jobs(fleet=fleet, links=links, store=store, offers=offers, journal=Journal(state), clock=reactor, wall=wall)
+    jobs = Jobs(fleet=fleet, links=links, store=store, offers=offers, journal=journal, clock=reactor, wall=wall)
     web = WebApp(config, version("sdcpd"), fleet=fleet, jobs=jobs, store=store, clock=reactor, wall=wall)
 
     def expire() -> None:
@@ -277,6 +311,7 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
         config,
         (
             Part("lock", (), lambda config: lock),
+            Part("journal", (), lambda config: _JournalKeeper(journal, thread)),
             Part("mqtt", ("mqtt.listen",), make_mqtt),
             Part("clients", ("mqtt.clients",), make_clients),
             Part("downloads", ("downloads",), make_downloads),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, execute, succeed
+from twisted.internet.defer import Deferred, execute, fail, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IUDPTransport
 from twisted.internet.protocol import DatagramProtocol
@@ -26,7 +26,7 @@ from zope.interface import directlyProvides, implementer
 
 from sdcpd.codec.sdcp import Announcement, Command, parse_announcement
 from sdcpd.discovery import Reactor
-from sdcpd.errors import FileInUse
+from sdcpd.errors import FileInUse, StoreFull
 from sdcpd.files import FileStore, Limits, StoredFile, wire_name
 from sdcpd.fleet import Fleet, Reachability
 from sdcpd.jobs import Jobs
@@ -214,12 +214,13 @@ class FakeJournal:
         """All remembered jobs, oldest first."""
         return list(self.kept.values())
 
-    def record(self, job: Job) -> None:
-        """Remember the job."""
-        if self.full:
-            raise OSError(28, "No space left on device")
-        self.diary.append(f"journal {job.state.value}")
+    def write(self, job: Job, /) -> Deferred[None]:
+        """Remember the job; what fails is remembered, too, but is not safe."""
         self.kept[job.id] = job
+        if self.full:
+            return fail(StoreFull("the journal has no room", "Free some space on its disk."))
+        self.diary.append(f"journal {job.state.value}")
+        return succeed(None)
 
 
 @implementer(IListeningPort, IUDPTransport)

@@ -219,6 +219,8 @@ class ParseTests(SynchronousTestCase):
             keep = "30d"
             max_size = 1000
             reserve = 0
+            [journal]
+            url = "postgresql://sdcpd@localhost/sdcpd"
             [plate]
             gate = "off"
             [printers.left]

@@ -5,30 +5,45 @@ from __future__ import annotations
 from pathlib import Path
 
 from msgspec.structs import replace
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from sdcpd.codec.sdcp import Announcement
-from sdcpd.codec.status import Generation, Phase
-from sdcpd.errors import PrinterUnknown
+from sdcpd.codec.status import Generation, Phase, Status
+from sdcpd.errors import PrinterUnknown, StoreFull
 from sdcpd.fleet import Beforehand, Fleet, Reachability
+from sdcpd.journal import Journal
+from sdcpd.records import Remembered
 from sdcpd.roster import Roster
+from tests.fakes import at_once
 
 LEFT = Announcement("0001D2AB12CD34EF", name="Saturn", firmware="V1.4.2", generation=Generation.V1)
 RIGHT = Announcement("0001D2AB12CD34F0", name="Saturn", firmware="V1.4.2", generation=Generation.V1)
+
+
+class FullDisk:
+    """Records that nobody can keep."""
+
+    def printers(self) -> list[Remembered]:
+        return []
+
+    def write(self, known: Remembered, /) -> Deferred[None]:
+        return fail(StoreFull("no room"))
 
 
 class RosterTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.directory = Path(self.mktemp())
         self.directory.mkdir()
-        self.path = self.directory / "printers.json"
+        self.clock = Clock()
         self.start()
 
     def start(self, *beforehand: Beforehand) -> None:
         """A new life of the daemon over the same directory."""
-        roster = Roster(self.directory)
-        self.fleet = Fleet(Clock(), lambda: 0.0, beforehand, roster.printers())
+        self.journal = Journal("", self.directory, at_once, self.clock)
+        roster = Roster(self.journal)
+        self.fleet = Fleet(self.clock, lambda: 0.0, beforehand, self.journal.printers())
         self.fleet.subscribe(roster.changed)
 
     def meet(self, announcement: Announcement, address: str) -> str:
@@ -63,32 +78,25 @@ class RosterTests(SynchronousTestCase):
         """Who only answers by UDP and never connects is not remembered."""
         self.fleet.announced(LEFT, "10.0.0.2")
         self.fleet.change(LEFT.mainboard_id, reachability=Reachability.STALE)
-        self.assertFalse(self.path.exists())
+        self.assertEqual(self.journal.commits, 0)
         self.start()
         self.assertRaises(PrinterUnknown, self.fleet.get, "saturn")
 
     def test_written_once(self) -> None:
         """Nothing is written while nothing that is remembered changes; a new address and firmware are."""
         self.meet(LEFT, "10.0.0.2")
-        self.path.unlink()
         self.fleet.change(LEFT.mainboard_id, reachability=Reachability.STALE)
         self.fleet.announced(replace(LEFT, sdcp_status=1, local_sdcp_address="tcp://10.0.0.9:1"), "10.0.0.2")
-        self.assertFalse(self.path.exists())
+        self.fleet.change(LEFT.mainboard_id, status=Status((1,), 0), reachability=Reachability.ONLINE)
+        self.assertEqual(self.journal.commits, 1)
         self.fleet.announced(replace(LEFT, firmware="V1.5.4"), "10.0.0.7")
+        self.assertEqual(self.journal.commits, 2)
         self.start()
         printer = self.fleet.get("saturn")
         self.assertEqual((printer.address, printer.announcement.firmware), ("10.0.0.7", "V1.5.4"))
 
-    def test_damaged(self) -> None:
-        """A damaged file is kept aside, and the daemon starts all the same."""
-        self.meet(LEFT, "10.0.0.2")
-        self.path.write_bytes(self.path.read_bytes()[:-20])
-        self.start()
-        self.assertEqual(list(self.fleet), [])
-        self.assertEqual(len(list(self.directory.glob("printers.json.damaged-*"))), 1)
-
     def test_unwritable(self) -> None:
         """A disk that takes no more stops nothing."""
-        self.path.with_suffix(".tmp").mkdir()
+        self.fleet = Fleet(self.clock, lambda: 0.0, [])
+        self.fleet.subscribe(Roster(FullDisk()).changed)
         self.assertEqual(self.meet(LEFT, "10.0.0.2"), "saturn")
-        self.assertFalse(self.path.exists())

@@ -199,7 +199,7 @@ class Rig:
             links=self.links,
             store=self.store,
             offers=self.offers,
-            journal=Journal(directory),
+            journal=Journal("", directory, at_once, self.clock),
             clock=self.clock,
             wall=self.wall,
         )
