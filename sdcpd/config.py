@@ -18,9 +18,9 @@ from msgspec import Struct
 from sdcpd import checks
 from sdcpd.errors import ConfigError
 from sdcpd.mistakes import sentence
+from sdcpd.scopes import Scope
 
 __all__ = [
-    "SCOPES",
     "Access",
     "Config",
     "Discovery",
@@ -38,10 +38,6 @@ __all__ = [
     "load",
     "parse",
 ]
-
-SCOPES = ("view", "upload", "queue", "control", "plate", "admin")
-"""What a client may be allowed to do, from the least to the most (DESIGN.md section 6)."""
-Scope = Literal["view", "upload", "queue", "control", "plate", "admin"]
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _KEY_NAME = re.compile(r"[\w-]{1,64}")

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 __all__ = [
     "BadCursor",
+    "BadKey",
     "BadName",
     "CommandInFlight",
     "CommandRefused",
@@ -20,6 +21,8 @@ __all__ = [
     "FileMissing",
     "FileTooLarge",
     "Interrupted",
+    "KeyExists",
+    "KeyMissing",
     "LinkLost",
     "MalformedMessage",
     "NotNow",
@@ -170,3 +173,21 @@ class Interrupted(StoreError):
     """The sender stopped before the announced length had arrived."""
 
     code = "interrupted"
+
+
+class BadKey(SdcpdError):
+    """A key that cannot be made as it was asked for."""
+
+    code = "bad_key"
+
+
+class KeyExists(SdcpdError):
+    """Another key in force has the name."""
+
+    code = "key_exists"
+
+
+class KeyMissing(SdcpdError):
+    """No key in force has this id or name."""
+
+    code = "unknown_key"

@@ -28,5 +28,6 @@ def logger(namespace: str) -> Logger:
 
 
 def set_level(name: str) -> None:
-    """Let through what is at least as grave as ``name``, one of ``LEVELS``."""
+    """Let through what is at least as grave as ``name``, one of ``LEVELS``; who did what is always told."""
     _predicate.setLogLevelForNamespace("sdcpd", LEVELS[name])
+    _predicate.setLogLevelForNamespace("sdcpd.audit", LogLevel.info)

@@ -353,10 +353,14 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def write_durably(path: Path, data: bytes) -> None:
-    """Replace a small file whole; it is on the disk when this returns. Raises ``OSError``."""
+def write_durably(path: Path, data: bytes, mode: int = 0o666) -> None:
+    """Replace a small file whole; it is on the disk when this returns. Raises ``OSError``.
+
+    ``mode`` is that of a new file, less the umask; at no moment may anybody else open what is being written.
+    """
     temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
+    temporary.unlink(missing_ok=True)  # one that a crash left behind would keep its mode
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

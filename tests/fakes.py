@@ -34,6 +34,7 @@ from sdcpd.links import Links, Session
 from sdcpd.logs import set_level
 from sdcpd.offers import Offer, Offers
 from sdcpd.progress import Job
+from sdcpd.records import Key
 
 ID = "0001D2AB12CD34EF"
 OTHER_ID = "0001D2AB12CD0002"
@@ -221,6 +222,44 @@ class FakeJournal:
             return fail(StoreFull("the journal has no room", "Free some space on its disk."))
         self.diary.append(f"journal {job.state.value}")
         return succeed(None)
+
+
+class FakeKeyRecords:
+    """Records of keys in memory; a test may hold a write back or let it fail."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Key] = {}
+        self._waiting: list[Deferred[None]] | None = None
+        self._error: Exception | None = None
+
+    def keys(self) -> list[Key]:
+        """All of them, oldest first."""
+        return list(self.kept.values())
+
+    def write(self, *records: Key) -> Deferred[None]:
+        """At once, unless the test says otherwise."""
+        if self._error is not None:
+            error, self._error = self._error, None
+            return fail(error)
+        self.kept.update((key.id, key) for key in records)
+        if self._waiting is None:
+            return succeed(None)
+        self._waiting.append(Deferred())
+        return self._waiting[-1]
+
+    def wait(self) -> None:
+        """From now on the disk takes its time."""
+        self._waiting = []
+
+    def go_on(self) -> None:
+        """What waits is on the disk."""
+        waiting, self._waiting = self._waiting or [], None
+        for waiter in waiting:
+            waiter.callback(None)
+
+    def fail_next(self, error: Exception) -> None:
+        """The next write fails."""
+        self._error = error
 
 
 @implementer(IListeningPort, IUDPTransport)

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from twisted.web.iweb import IRequest
 
 from sdcpd import config
+from sdcpd.scopes import SCOPES
 from sdcpd.web.answer import header_of
 from sdcpd.web.errors import Refusal
 
@@ -101,9 +102,9 @@ class Access:
     def _judge(self, peer: str) -> Client:
         address = _address(peer)
         if address is None:  # a Unix socket: the file system decides who may connect
-            return Client(peer, not peer, frozenset(config.SCOPES) if not peer else frozenset())
+            return Client(peer, not peer, frozenset(SCOPES) if not peer else frozenset())
         if address.is_loopback:
-            return Client(peer, True, frozenset(config.SCOPES))
+            return Client(peer, True, frozenset(SCOPES))
         scopes: frozenset[str] = frozenset()
         for network, given in self._trusted:
             if address in network:

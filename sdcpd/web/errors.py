@@ -37,6 +37,9 @@ _STATUS: Mapping[type[errors.SdcpdError], int] = {
     errors.FileTooLarge: 413,
     errors.StoreFull: 507,
     errors.UnknownFormat: 422,
+    errors.BadKey: 422,
+    errors.KeyExists: 409,
+    errors.KeyMissing: 404,
     errors.Interrupted: 400,
 }
 
