@@ -7,6 +7,7 @@ handed here (DESIGN.md section 1).
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import resource
 import signal
@@ -57,6 +58,9 @@ EXPIRY_INTERVAL = 3600.0
 """Seconds between two looks for files that are older than ``[files] keep``."""
 CLIENTS_SHARE = 0.75
 """The part of all descriptors that clients may use; the rest is for printers and files."""
+
+COLLECTION = (100_000, 20, 100)
+"""After how many new objects, and how many collections of each younger kind, the garbage collector looks for cycles."""
 
 _log = logs.logger("sdcpd.tap")
 
@@ -153,6 +157,24 @@ class _Hangup(Service):
     def stopService(self) -> None:
         super().stopService()
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+class _Collection(Service):
+    """Cycles are looked for seldom: what the daemon makes much of has none, and what it keeps much of is long-lived.
+
+    Python looks through all of 4,000 waiting requests again and again while their answers are made: half of the time.
+    """
+
+    def __init__(self) -> None:
+        self._before = gc.get_threshold()
+
+    def startService(self) -> None:
+        super().startService()
+        gc.set_threshold(*COLLECTION)
+
+    def stopService(self) -> None:
+        super().stopService()
+        gc.set_threshold(*self._before)
 
 
 def _guarded(*functions: Any) -> None:
@@ -293,6 +315,7 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
             timer.clock = reactor
             timer.setServiceParent(service)
         _Hangup(reactor, lambda: appliance.reload()).setServiceParent(service)
+        _Collection().setServiceParent(service)
         return service
 
     def reconfigured(config: Config) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -23,7 +24,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.client import Agent, readBody
 
 from sdcpd.logs import set_level
-from sdcpd.tap import Options, _guarded, _next_descriptor, _raise_limit, makeService
+from sdcpd.tap import COLLECTION, Options, _Collection, _guarded, _next_descriptor, _raise_limit, makeService
 from tests.end_to_end.processes import PATIENCE, TWISTD, Daemon
 from tests.fakes import discovery_reply, logged
 
@@ -159,6 +160,21 @@ class GuardedTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 2)
 
 
+class CollectionTests(SynchronousTestCase):
+    """The garbage collector, which would take half of the time when thousands wait."""
+
+    def test_seldom(self) -> None:
+        """It looks seldom while the daemon runs, and as before when it has stopped."""
+        before = gc.get_threshold()
+        self.addCleanup(gc.set_threshold, *before)
+        service = _Collection()
+        service.startService()
+        self.assertEqual(gc.get_threshold(), COLLECTION)
+        self.assertTrue(gc.isenabled(), "cycles are found all the same")
+        service.stopService()
+        self.assertEqual(gc.get_threshold(), before)
+
+
 class DaemonTests(TestCase):
     """The whole daemon in this process, on free ports of the loopback."""
 
@@ -201,6 +217,10 @@ class DaemonTests(TestCase):
     async def hang_up(self, new: Callable[[], bool]) -> None:
         os.kill(os.getpid(), signal.SIGHUP)
         await self.until(new)
+
+    def test_collection(self) -> None:
+        """The daemon itself has the garbage collector look seldom."""
+        self.assertEqual(gc.get_threshold(), COLLECTION)
 
     async def test_whole(self) -> None:
         """The daemon starts on free ports, tells them, answers, and stops leaving nothing open."""

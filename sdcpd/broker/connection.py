@@ -19,6 +19,7 @@ from zope.interface import implementer
 from sdcpd.broker.limits import LimitExceeded, Violation
 from sdcpd.broker.policy import Identity
 from sdcpd.broker.session import Session
+from sdcpd.broker.straight import read_little, write
 from sdcpd.codec import mqtt
 from sdcpd.codec.mqtt import ConnectCode, PingReq, PubAck, Publish
 from sdcpd.errors import WireError
@@ -72,6 +73,7 @@ class Connection(Protocol):
         self._server.remember(self)
         # Without it a PUBACK and the next PUBLISH wait 40 ms for each other (mqtt.md 4.3).
         self.transport.setTcpNoDelay(True)
+        read_little(self.transport)
         cast("IConsumer", self.transport).registerProducer(self, True)
 
     def dataReceived(self, data: bytes) -> None:
@@ -203,7 +205,7 @@ class Connection(Protocol):
         if self._full:
             self._wait(data)
         else:
-            self.transport.write(data)
+            write(self.transport, data)
 
     def _wait(self, data: bytes) -> None:
         if self._backlog is None:
