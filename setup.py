@@ -38,6 +38,7 @@ setup(
             "mypy",
             "mypy-zope",
             "openapi-spec-validator",
+            "psycopg[binary]",
             "pytest",
             "requests",
             "ruff",

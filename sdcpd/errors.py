@@ -33,6 +33,7 @@ __all__ = [
     "StoreError",
     "StoreFull",
     "UnknownFormat",
+    "Unrecorded",
     "WireError",
 ]
 
@@ -161,6 +162,12 @@ class StoreFull(StoreError):
     """The quota or the disk has no room for the file."""
 
     code = "store_full"
+
+
+class Unrecorded(StoreError):
+    """The journal cannot be written, for another reason than a full disk."""
+
+    code = "journal_unwritable"
 
 
 class UnknownFormat(StoreError):

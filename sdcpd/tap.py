@@ -261,7 +261,16 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
     store = FileStore(state / "files", _limits(config), offload, wall)
     offers = Offers(lambda: _port(appliance, "downloads"))
     jobs = Jobs(fleet=fleet, links=links, store=store, offers=offers, journal=journal, clock=reactor, wall=wall)
-    web = WebApp(config, version("sdcpd"), fleet=fleet, jobs=jobs, store=store, clock=reactor, wall=wall)
+    web = WebApp(
+        config,
+        version("sdcpd"),
+        fleet=fleet,
+        jobs=jobs,
+        store=store,
+        clock=reactor,
+        wall=wall,
+        failing=lambda: journal.failing,
+    )
 
     def expire() -> None:
         keep = appliance.config.files.keep_seconds

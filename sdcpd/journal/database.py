@@ -1,13 +1,13 @@
 """The half of the journal that touches the disk: synchronous, in a thread of its own once the daemon runs.
 
 One decision: nothing here decides what is kept; it opens, loads, and applies batches whole or not at all. Whatever
-the database says goes on in the domain's words: ``StoreFull`` or ``StoreError``, and ``ConfigError`` at the start.
+the database says goes on in the domain's words: ``StoreFull`` or ``Unrecorded``, and ``ConfigError`` at the start.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ import msgspec
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, delete, event, func, make_url, or_, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from sdcpd.errors import ConfigError, SdcpdError, StoreError, StoreFull
+from sdcpd.errors import BadCursor, ConfigError, StoreFull, Unrecorded
 from sdcpd.journal import versions
 from sdcpd.journal.prints import PrintPage, PrintQuery, Totals, find, find_one, sum_up
 from sdcpd.journal.tables import JOBS, KEPT, KINDS, PRINTS, Name, Record, row_of
@@ -24,7 +24,7 @@ from sdcpd.logs import logger
 from sdcpd.progress import Job
 from sdcpd.records import PrintRecord, PrintResult
 
-__all__ = ["Batch", "Database"]
+__all__ = ["Batch", "Database", "said"]
 
 _log = logger("sdcpd.journal")
 
@@ -53,26 +53,26 @@ class Database:
     def __init__(self, url: str, directory: Path) -> None:
         self._path = directory / "journal.db"
         self._url = _parsed(url) if url else URL.create("sqlite", database=str(self._path))
-        self._engine = self._connect()
+        self._alone = False
+        self._engine = self._connect(_prepare)
         self.place = "PostgreSQL" if url else str(self._path)
         """What to call it when something is wrong."""
         try:
             self._open()
         except _Damaged as error:
             self._set_aside(error)
-            self._engine = self._connect()
             self._open()
 
     @property
     def _is_file(self) -> bool:
         return self._url.get_backend_name() == "sqlite"
 
-    def _connect(self) -> Engine:
+    def _connect(self, prepare: Callable[[Any, object], None]) -> Engine:
         if not self._is_file:
             arguments = {"connect_timeout": 5, "options": "-c statement_timeout=30000", "tcp_user_timeout": 10_000}
             return _engine(self._url, arguments | dict(self._url.query), pool_pre_ping=True)
         engine = _engine(self._url, {"check_same_thread": False, "timeout": BUSY_WAIT})
-        event.listen(engine, "connect", _prepare)
+        event.listen(engine, "connect", prepare)
         event.listen(engine, "begin", _begin)
         return engine
 
@@ -83,13 +83,22 @@ class Database:
             versions.bring_up(self._engine, self._path if self._is_file else None)
         except (SQLAlchemyError, OSError) as error:
             if _word(error) in _DAMAGED:
-                raise _Damaged(_said(error)) from error
+                raise _Damaged(said(error)) from error
+            if self._path.exists() and not self._alone and self._no_room():
+                self._open_alone()
+                return
             raise ConfigError(
-                f"the journal in {self.place} cannot be opened: {_said(error)}",
+                f"the journal in {self.place} cannot be opened: {said(error)}",
                 "Look at the disk and the rights of the directory." if self._is_file else "Look at [journal] url.",
             ) from error
         finally:
             self.close()  # the process may fork after this: no connection may be carried along
+
+    def _open_alone(self) -> None:
+        """On a full disk: without the index that SQLite shares between processes, which would need some room."""
+        self._alone = True
+        self._engine = self._connect(_prepare_alone)
+        self._open()
 
     def _check(self) -> None:
         with self._engine.connect() as connection:
@@ -126,9 +135,12 @@ class Database:
                     found += _read(connection, kind, table)
                     place = max(place, connection.scalar(select(func.max(table.c.place))) or 0)
         except SQLAlchemyError as error:
-            raise ConfigError(f"the journal in {self.place} cannot be read: {_said(error)}") from error
+            raise ConfigError(f"the journal in {self.place} cannot be read: {said(error)}") from error
         finally:
             self.close()
+            if self._alone:
+                self._alone = False
+                self._engine = self._connect(_prepare)
         return found, place + 1
 
     def prints(self, query: PrintQuery) -> PrintPage:
@@ -156,7 +168,7 @@ class Database:
     def apply(self, batch: Batch, *, missing_only: bool = False) -> None:
         """Write all of it in one transaction; it is on the disk when this returns.
 
-        With ``missing_only`` what is there already stays as it is. Raises ``StoreFull``, ``StoreError``.
+        With ``missing_only`` what is there already stays as it is. Raises ``StoreFull``, ``Unrecorded``.
         """
         rows: dict[Table, list[dict[str, object]]] = {}
         gone: dict[Table, list[str]] = {}
@@ -188,16 +200,14 @@ class Database:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except SdcpdError:
+        except BadCursor:
             raise
         except (SQLAlchemyError, OSError) as error:
-            full = _word(error) in _FULL | {_DISK_FULL} or self._no_room()
-            if full:
-                raise StoreFull(
-                    f"the journal in {self.place} has no room: {_said(error)}", "Free some space on its disk."
-                ) from error
-            hint = "Look at the disk." if self._is_file else "Look whether the database server runs."
-            raise StoreError(f"the journal in {self.place} cannot be used: {_said(error)}", hint) from error
+            # Who asked may be anybody: where the journal is, and what its driver says, is for the log only.
+            if _word(error) in _FULL | {_DISK_FULL} or self._no_room():
+                raise StoreFull("The journal's disk is full.", "Free some space on it.") from error
+            hint = "Look at its disk." if self._is_file else "Look whether the database server runs."
+            raise Unrecorded("The journal cannot be used.", f"{hint} The daemon's log says more.") from error
 
     def _no_room(self) -> bool:
         if not self._is_file:
@@ -240,6 +250,11 @@ def _prepare(connection: Any, _: object) -> None:
     connection.execute("PRAGMA synchronous=FULL")
 
 
+def _prepare_alone(connection: Any, _: object) -> None:
+    connection.isolation_level = None
+    connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+
+
 def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN")
 
@@ -251,7 +266,7 @@ def _word(error: Exception) -> str:
     return str(word)
 
 
-def _said(error: Exception) -> str:
+def said(error: BaseException | None) -> str:
     """What went wrong in one line, without statement and values."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     return " ".join(str(cause).split())

@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from sdcpd.errors import SdcpdError, StoreError
-from sdcpd.journal.database import Database
+from sdcpd.journal.database import Database, said
 from sdcpd.journal.prints import PrintPage, PrintQuery, Totals
 from sdcpd.journal.tables import KEPT, KINDS, Name, Record, name_of
 from sdcpd.journal.takeover import take_over
@@ -188,7 +188,13 @@ class Journal:
             failure = Failure(StoreError("The journal could not be written; the log says why.", "Please report it."))
         error = cast("SdcpdError", failure.value)
         if self.failing is None:
-            _log.error("{error}. {hint} What happens meanwhile is remembered.", error=error, hint=error.hint)
+            _log.error(
+                "{error} {hint} What happens meanwhile is remembered. ({place}: {cause})",
+                error=error,
+                hint=error.hint,
+                place=self._database.place,
+                cause=said(error.__cause__),
+            )
         self.failing = error.message
         self._landed(error)
 

@@ -27,7 +27,8 @@ Name = tuple[type[Record], str]
 """What tells a record from every other: its kind and its key."""
 
 METADATA = MetaData()
-_LARGEST = 2**63 - 1
+_LARGEST = 2**31 - 1
+"""More layers than any print has: what a printer makes up must not break a sum."""
 
 
 def _table(name: str, *columns: Column[Any]) -> Table:

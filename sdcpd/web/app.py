@@ -60,7 +60,9 @@ class WebApp:
         store: FileStore,
         clock: IReactorTime,
         wall: Callable[[], float],
+        failing: Callable[[], str | None],
     ) -> None:
+        self._failing = failing
         epoch = new_epoch()
         documents = Documents(fleet, store, wall)
         self._access = Access(config.access, config.web)
@@ -103,8 +105,9 @@ class WebApp:
         return Answer(200, self._front, "text/html; charset=utf-8", headers)
 
     def _healthz(self, call: Call) -> Answer:
-        """Whether the daemon answers."""
-        return Answer(200, b"ok", TEXT)
+        """Whether the daemon answers, and what it cannot do at the moment."""
+        failing = self._failing()
+        return Answer(200, b"ok" if failing is None else f"degraded: {failing}".encode(), TEXT)
 
     def _openapi(self, call: Call) -> Answer:
         """This API, described as OpenAPI 3.1."""

@@ -40,6 +40,7 @@ _STATUS: Mapping[type[errors.SdcpdError], int] = {
     errors.BadKey: 422,
     errors.KeyExists: 409,
     errors.KeyMissing: 404,
+    errors.Unrecorded: 507,
     errors.Interrupted: 400,
 }
 

@@ -194,12 +194,13 @@ class Rig:
         self.limits = limits or Limits(quota=0, max_size=2**31 - 1, reserve=0)
         self.store = FileStore(directory / "files", self.limits, at_once, self.wall)
         self.offers = Offers(lambda: 8081)
+        self.journal = Journal("", directory, at_once, self.clock)
         self.jobs = Jobs(
             fleet=self.fleet,
             links=self.links,
             store=self.store,
             offers=self.offers,
-            journal=Journal("", directory, at_once, self.clock),
+            journal=self.journal,
             clock=self.clock,
             wall=self.wall,
         )
@@ -211,6 +212,7 @@ class Rig:
             store=self.store,
             clock=self.clock,
             wall=self.wall,
+            failing=lambda: self.journal.failing,
         )
         self.site = self.web.site()
 

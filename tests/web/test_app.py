@@ -37,6 +37,12 @@ class AppTests(WebCase):
         self.assertEqual((reply.status, reply.body), (200, b"ok"))
         self.assertTrue(reply.headers["content-type"].startswith("text/plain"))
 
+    def test_degraded(self) -> None:
+        """A supervisor reads that the journal cannot be written, and does not restart what works otherwise."""
+        self.rig.journal.failing = "The journal's disk is full."
+        reply = self.rig.get("/healthz", address="203.0.113.5")
+        self.assertEqual((reply.status, reply.body), (200, b"degraded: The journal's disk is full."))
+
     def test_scopes(self) -> None:
         """Every route that changes something needs a permission."""
         for route in self.rig.web.routes:

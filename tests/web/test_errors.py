@@ -24,6 +24,7 @@ EXPECTED = {
     errors.FileTooLarge: 413,
     errors.StoreFull: 507,
     errors.UnknownFormat: 422,
+    errors.Unrecorded: 507,
     errors.Interrupted: 400,
     errors.StoreError: 500,
     errors.PrinterError: 500,

@@ -1,0 +1,160 @@
+"""How a journal is opened: made, taken over, brought up to date, set aside, refused."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from msgspec.structs import replace
+from sqlalchemy import create_engine, text
+
+from sdcpd.errors import ConfigError
+from sdcpd.journal import Journal, versions
+from sdcpd.journal.tables import METADATA, REVISIONS
+from tests.fakes import at_once, logged
+from tests.journal.test_ledger import JOB, KEY, PRINTER, JournalCase, ended
+
+SECOND = """
+import sqlalchemy as sa
+from alembic import op
+revision = "0002"
+down_revision = "0001"
+def upgrade():
+    op.add_column("keys", sa.Column("used", sa.Double))
+    op.execute("UPDATE keys SET used = 7")
+"""
+
+
+class OpeningTests(JournalCase):
+    @property
+    def path(self) -> Path:
+        return self.directory / "journal.db"
+
+    def sql(self, statement: str) -> list[tuple[object, ...]]:
+        with closing(sqlite3.connect(self.path)) as connection, connection:
+            return connection.execute(statement).fetchall()
+
+    def test_careful(self) -> None:
+        """The file is in WAL mode, and only its own."""
+        self.journal()
+        self.assertEqual(self.sql("PRAGMA journal_mode"), [("wal",)])
+        self.assertEqual(self.sql("SELECT version_num FROM alembic_version"), [(REVISIONS[-1],)])
+
+    def test_light(self) -> None:
+        """An ordinary start does not load what only migrations need."""
+        program = (
+            "import sys; from pathlib import Path; from twisted.internet.task import Clock;"
+            "from sdcpd.journal import Journal; from tests.fakes import at_once;"
+            "Journal('', Path(sys.argv[1]), at_once, Clock());"
+            "sys.exit(bool({'alembic', 'sqlalchemy.orm', 'psycopg'} & set(sys.modules)))"
+        )
+        for _ in range(2):
+            subprocess.run([sys.executable, "-c", program, str(self.directory)], check=True, timeout=60)
+
+    def test_migrations_lead_here(self) -> None:
+        """An old journal that is brought up to date has the same tables as a new one."""
+        engine = create_engine("sqlite://")
+        with engine.begin() as connection:
+            versions.migrate(connection, versions.MIGRATIONS, REVISIONS[-1])
+            self.assertEqual(compare_metadata(MigrationContext.configure(connection), METADATA), [])
+            self.assertEqual(versions.stored(connection), REVISIONS[-1])
+        scripts = ScriptDirectory(str(versions.MIGRATIONS))
+        self.assertEqual([step.revision for step in scripts.walk_revisions()][::-1], list(REVISIONS))
+
+    def test_migrated(self) -> None:
+        """A step of the tables keeps what is there."""
+        self.journal().write(KEY)
+        scripts = self.directory / "migrations"
+        (scripts / "versions").mkdir(parents=True)
+        for name in ("env.py", "versions/0001_first.py"):
+            (scripts / name).write_bytes((versions.MIGRATIONS / name).read_bytes())
+        (scripts / "versions" / "0002.py").write_text(SECOND)
+        with create_engine(f"sqlite:///{self.path}").begin() as connection:
+            versions.migrate(connection, scripts, "0002")
+            self.assertEqual(connection.execute(text("SELECT id, used FROM keys")).all(), [("k1", 7.0)])
+
+    def test_newer(self) -> None:
+        """A journal of a newer version is left alone, and the start ends with a sentence."""
+        self.journal().write(KEY)
+        self.sql("UPDATE alembic_version SET version_num = '9999'")
+        error = self.assertRaises(ConfigError, self.journal)
+        self.assertIn("newer version of sdcpd", error.message)
+        self.assertEqual(self.sql("SELECT id FROM keys"), [("k1",)])
+
+    def test_damaged(self) -> None:
+        """A damaged file is kept aside for a person, and a new journal begins."""
+        first = self.journal()
+        first.write(KEY)
+        first.close()
+        whole = self.path.read_bytes()
+        for number, junk in enumerate((b"junk" * 4096, whole[:4096] + b"\xff" * 4096 + whole[8192:], whole[:4096])):
+            lines = logged(self)
+            for path in self.directory.glob("journal.db*"):
+                path.unlink()
+            self.path.write_bytes(junk)
+            journal = self.journal()
+            with self.subTest(number=number):
+                self.assertEqual(journal.keys(), [])
+                (aside,) = self.directory.glob("journal.db.damaged-*[0-9]")
+                self.assertEqual(aside.read_bytes(), junk)
+                self.assertTrue(any(str(aside) in line for line in lines), lines)
+                self.successResultOf(journal.write(KEY))
+
+    def test_no_file(self) -> None:
+        """A path that cannot be a file ends the start with a sentence; nothing is set aside."""
+        self.path.mkdir()
+        error = self.assertRaises(ConfigError, self.journal)
+        self.assertIn("cannot be opened", error.message)
+        self.assertEqual([path.name for path in self.directory.iterdir()], ["journal.db"])
+
+    def test_odd_row(self) -> None:
+        """A row that cannot be read is told and left alone; everything else is there."""
+        self.journal().write(JOB, replace(JOB, id="a2"))
+        self.sql("UPDATE jobs SET body = '{}' WHERE id = 'a2'")
+        lines = logged(self)
+        self.assertEqual(self.journal().jobs(), [JOB])
+        self.assertTrue(any("Row a2 of table jobs" in line for line in lines), lines)
+        self.assertEqual(self.sql("SELECT count(*) FROM jobs"), [(2,)])
+
+    def test_later_fields(self) -> None:
+        """A row of a version that knew fewer fields, or more, is read with the defaults."""
+        self.journal().write(replace(JOB, message=None))
+        self.sql("UPDATE jobs SET body = json_set(json_remove(body, '$.message'), '$.novelty', 1)")
+        self.assertEqual(self.journal().jobs(), [replace(JOB, message=None)])
+
+    def test_taken_over(self) -> None:
+        """What earlier versions kept in files comes along once, and the files are kept under another name."""
+        jobs = [ended(3), ended(1), JOB]
+        (self.directory / "jobs.json").write_bytes(msgspec.json.encode(jobs))
+        (self.directory / "printers.json").write_bytes(msgspec.json.encode([PRINTER]))
+        journal = self.journal()
+        self.assertEqual((journal.jobs(), journal.printers()), (jobs, [PRINTER]))
+        changed = replace(JOB, sent=5)
+        journal.write(changed)
+        (self.directory / "jobs.json.imported").rename(self.directory / "jobs.json")  # as if it had crashed before
+        self.assertEqual(self.journal().jobs(), [*jobs[:2], changed])
+        names = {path.name for path in self.directory.glob("*.json*")}
+        self.assertEqual(names, {"jobs.json.imported", "printers.json.imported"})
+
+    def test_damaged_files(self) -> None:
+        """A damaged file of an earlier version is kept aside, and the daemon starts all the same."""
+        for junk in (b"", b"[{", b'[{"id":"\xff"}]', b'[{"id": 1}]', b"[" * 100_000, b'{"a": 1}'):
+            (self.directory / "jobs.json").write_bytes(junk)
+            self.assertEqual(self.journal().jobs(), [])
+            (aside,) = self.directory.glob("jobs.json.damaged-*")
+            self.assertEqual(aside.read_bytes(), junk)
+            aside.unlink()
+
+    def test_secret(self) -> None:
+        """A URL that cannot be used is an error that does not tell its password."""
+        for url in ("postgresql://a:hunter2@127.0.0.1:1/x", "mysql://a:hunter2@127.0.0.1:1/x", "hunter2"):
+            error = self.assertRaises(ConfigError, Journal, url, self.directory, at_once, self.clock)
+            self.assertNotIn("hunter2", error.message + error.hint)
+            self.assertIn("[journal] url", error.message + error.hint)
