@@ -8,12 +8,9 @@ address of the invitation (reference sdcp.md 1.7).
 from __future__ import annotations
 
 import ipaddress
-import socket
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
-import ifaddr
-from msgspec import Struct
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError
@@ -23,69 +20,28 @@ from twisted.internet.task import LoopingCall
 
 from sdcpd import config
 from sdcpd.codec.sdcp import PROBE, Announcement, invitation, parse_announcement
-from sdcpd.codec.status import Generation
-from sdcpd.errors import MalformedMessage
+from sdcpd.codec.status import Generation, Phase
+from sdcpd.custody import GRACE, INVITATIONS, Custody, owner_of
+from sdcpd.errors import MalformedMessage, NotNow, PrinterOffline
 from sdcpd.fleet import MOST, Fleet, Printer, Reachability
-from sdcpd.links import Links
+from sdcpd.interfaces import Interface, local_address_towards
+from sdcpd.links import SILENCE, Links
 from sdcpd.logs import logger
 
-__all__ = ["Discovery", "Interface", "interfaces_of"]
+__all__ = ["Discovery"]
 
 MISSING_INTERVAL = 5.0
 """Seconds between two probes of a known printer that is not online."""
 FIRST_PROBES = (0.0, 1.0, 2.5)
 """Seconds after the start at which everybody is asked: single datagrams get lost."""
-INVITE_WAIT = 5.0
-"""Seconds a printer may take to connect after an invitation."""
-INVITATIONS = 3
-"""Invitations in a row, before the printer is asked less often."""
-BACK_OFF = (15.0, 30.0, 60.0)
-"""Seconds between invitations after that; the last one holds from then on."""
-SLACK = 0.5
-"""Seconds by which an answer may come before its invitation is due: probes have the same period."""
 SLICE = 64
 """Datagrams of a sweep over a network that leave at once."""
 
 _log = logger("sdcpd.discovery")
 
 
-class Interface(Struct, frozen=True):
-    """One IPv4 address of this machine."""
-
-    name: str
-    address: str
-    broadcast: str
-    """Where everybody on its network hears; empty where there is none."""
-
-
 class Reactor(IReactorTime, IReactorUDP):
     """What discovery needs of a reactor."""
-
-
-class _Invitations(Struct):
-    """How often a printer was asked to connect since it last was connected."""
-
-    sent: int = 0
-    last: float = 0.0
-    due: float = 0.0
-    in_vain: bool = False
-    """Whether somebody was told that they lead to nothing."""
-
-
-def interfaces_of(wanted: Iterable[str]) -> list[Interface]:
-    """This machine's IPv4 addresses among ``wanted``: names, addresses, or ``auto`` for all but loopback."""
-    wanted = set(wanted)
-    found = []
-    for adapter in ifaddr.get_adapters():
-        for ip in adapter.ips:
-            if not ip.is_IPv4:
-                continue
-            interface = ipaddress.IPv4Interface(f"{ip.ip}/{ip.network_prefix}")
-            auto = "auto" in wanted and not interface.ip.is_loopback
-            if auto or adapter.name in wanted or str(ip.ip) in wanted:
-                broadcast = interface.network.broadcast_address if interface.network.prefixlen < 31 else ""
-                found.append(Interface(adapter.name, str(ip.ip), str(broadcast)))
-    return found
 
 
 class _Eye(DatagramProtocol):
@@ -141,7 +97,8 @@ class Discovery(Service):
         self._eyes: dict[str, _Eye] = {}
         self._wide: _Eye | None = None
         self._ports: dict[str, int] = {}
-        self._invitations: dict[str, _Invitations] = {}
+        self._custodies: dict[str, Custody] = {}
+        self._warned: set[str] = set()
         self._impostors: set[tuple[str, str]] = set()
         self._full = False
         self._probing = LoopingCall(self.probe)
@@ -185,8 +142,25 @@ class Discovery(Service):
         return DeferredList(closing).addCallback(lambda _: None)
 
     def _changed(self, before: Printer | None, after: Printer) -> None:
-        if after.reachability is Reachability.ONLINE:
-            self._invitations.pop(after.id, None)
+        was_online = before is not None and before.reachability is Reachability.ONLINE
+        if after.reachability is Reachability.ONLINE and not was_online:
+            self._warned.discard(after.id)
+            if self._custody(after.id).connected(self._reactor.seconds()):
+                self._fleet.happened(after.id, "back", {})
+        elif was_online and after.id not in self._links:
+            self._custody(after.id).lost(self._reactor.seconds())
+            self._later(GRACE, self._ask, after.id)
+
+    def _custody(self, mainboard_id: str) -> Custody:
+        if mainboard_id not in self._custodies:
+            printer = self._fleet.find(mainboard_id)  # what comes back from an earlier life was connected then
+            known = printer is not None and bool(printer.address) and self._fleet.heard(mainboard_id) is None
+            self._custodies[mainboard_id] = Custody(known=known)
+        return self._custodies[mainboard_id]
+
+    def _later(self, delay: float, what: Callable[..., None], *arguments: object) -> None:
+        self._calls = [call for call in self._calls if call.active()]
+        self._calls.append(self._reactor.callLater(delay, what, *arguments))
 
     # -- asking ----------------------------------------------------------------------------------------------
 
@@ -246,14 +220,35 @@ class Discovery(Service):
         for host, port in batch:
             self._wide.send(PROBE, host, port)
         if len(batch) == SLICE:
-            self._calls = [call for call in self._calls if call.active()]
-            self._calls.append(self._reactor.callLater(0.02, self._sweep, targets))
+            self._later(0.02, self._sweep, targets)
 
     def _probe_missing(self) -> None:
         for printer in self._fleet:
-            if printer.reachability is not Reachability.ONLINE and printer.address and self._wide is not None:
-                port = self._ports.get(printer.address, self._settings.port)
-                self._wide.send(PROBE, printer.address, port)
+            if printer.reachability is not Reachability.ONLINE:
+                self._ask(printer.id)
+
+    def _ask(self, mainboard_id: str) -> None:
+        printer = self._fleet.find(mainboard_id)
+        if printer is not None and printer.address and self._wide is not None:
+            self._wide.send(PROBE, printer.address, self._ports.get(printer.address, self._settings.port))
+
+    def adopt(self, mainboard_id: str) -> None:
+        """Invite a printer because a person asked for it, whoever has it now and whatever it does.
+
+        Raises ``PrinterOffline`` if it has not been heard of lately, ``NotNow`` if it is none that can be invited.
+        """
+        printer = self._fleet.get(mainboard_id)
+        if printer.generation is not Generation.V1:
+            raise NotNow(f"{printer.name} speaks no SDCP V1; nobody can own it.", "There is nothing to adopt.")
+        if printer.reachability is Reachability.OFFLINE:
+            raise PrinterOffline(
+                f"{printer.name} is offline: it does not answer.", "Switch it on and wait until it is shown again."
+            )
+        if printer.reachability is Reachability.ONLINE:
+            return
+        _log.info("{id} is asked to come here, because somebody wants it", id=printer.id)
+        self._custody(printer.id).adopt()
+        self._ask(printer.id)  # its answer tells which way the invitation has to take
 
     # -- answers ---------------------------------------------------------------------------------------------
 
@@ -268,26 +263,48 @@ class Discovery(Service):
         if before is None and len(self._fleet) >= MOST:
             self._too_many(address)
             return
+        custody = self._custody(announcement.mainboard_id)
         self._witness(before, announcement, address)
         printer = self._fleet.announced(announcement, address)
-        if printer.id in self._links:
-            self._invitations.pop(printer.id, None)
+        owner = self._foreign_owner(announcement)
+        if printer.id in self._links and not (owner and self._silent(printer.id, owner)):
             return
-        elsewhere = self._owned_elsewhere(announcement)
-        reachability = Reachability.ELSEWHERE if elsewhere else Reachability.STALE
-        recovered = printer.reachability is Reachability.ELSEWHERE and not elsewhere
+        reachability = Reachability.ELSEWHERE if owner else Reachability.STALE
+        recovered = printer.reachability is Reachability.ELSEWHERE and not owner
         if recovered or (before is not None and before.generation is not printer.generation):
             self._fleet.explain(printer.id, None)
         printer = self._fleet.change(printer.id, status=announcement.status, reachability=reachability)
-        if elsewhere:
-            self._invitations.pop(printer.id, None)
-            owner = announcement.local_sdcp_address
-            self._fleet.explain(printer.id, f"Another program controls this printer ({owner}); close it there first.")
-        elif printer.generation is Generation.V1:
-            self._invite(eye, printer, peer)
+        if printer.generation is Generation.V1:
+            self._advised(custody, eye, printer, peer, owner)
         else:
             version = announcement.protocol or "another protocol"
             self._fleet.explain(printer.id, f"It speaks {version}, which this version of sdcpd lists but cannot use.")
+
+    def _silent(self, mainboard_id: str, owner: str) -> bool:
+        """Whether a connection that says nothing any more was left for another one; then it is ended."""
+        session = self._links.session(mainboard_id)
+        if session.silence >= SILENCE:
+            session.close(f"the printer has gone to {owner}")
+        return mainboard_id not in self._links
+
+    def _advised(self, custody: Custody, eye: _Eye, printer: Printer, peer: tuple[str, int], owner: str) -> None:
+        """Do what follows from the answer of a V1 printer that is not connected."""
+        now = self._reactor.seconds()
+        port = self._broker_port()
+        advice = custody.answered(now, owner, printer.phase not in (Phase.IDLE, Phase.ATTENTION))
+        if owner:
+            self._fleet.explain(printer.id, _owned(printer, owner, advice.in_vain))
+        if advice.taken:
+            _log.warn("{id} was taken over by {owner}", id=printer.id, owner=owner)
+            self._fleet.happened(printer.id, "taken_over", {"owner": owner})
+        if not port:
+            return  # the broker is just being replaced
+        if advice.in_vain and not owner:
+            self._in_vain(eye, printer, peer, port)
+        if advice.invite:
+            eye.send(invitation(port), *peer)
+            custody.invited(now)
+            _log.debug("Invited {id} to port {port}", id=printer.id, port=port)
 
     def _claimed_twice(self, printer: Printer, address: str) -> None:
         """The connected printer stays what it is; if it has moved, its old connection soon falls silent."""
@@ -324,11 +341,10 @@ class Discovery(Service):
                 old=known.announcement.protocol,
             )
 
-    def _owned_elsewhere(self, announcement: Announcement) -> bool:
-        if announcement.sdcp_status != 1 or not announcement.local_sdcp_address:
-            return False
-        host, _, port = announcement.local_sdcp_address.rpartition("//")[2].rpartition(":")
-        return not (port == str(self._broker_port()) and self._is_ours(host))
+    def _foreign_owner(self, announcement: Announcement) -> str:
+        owner = owner_of(announcement.sdcp_status, announcement.local_sdcp_address)
+        host, _, port = owner.rpartition(":")
+        return "" if port == str(self._broker_port()) and self._is_ours(host) else owner
 
     def _is_ours(self, host: str) -> bool:
         try:
@@ -337,32 +353,15 @@ class Discovery(Service):
             return False
         return address.is_loopback or any(str(address) == interface.address for interface in self._enumerate(("auto",)))
 
-    def _invite(self, eye: _Eye, printer: Printer, peer: tuple[str, int]) -> None:
-        now = self._reactor.seconds()
-        asked = self._invitations.setdefault(printer.id, _Invitations())
-        port = self._broker_port()
-        if not port:
-            return  # the broker is just being replaced
-        if asked.sent >= INVITATIONS and now >= asked.last + INVITE_WAIT - SLACK:
-            self._in_vain(eye, printer, peer, port, news=not asked.in_vain)
-            asked.in_vain = True
-        if now < asked.due:
-            return
-        eye.send(invitation(port), *peer)
-        asked.sent += 1
-        asked.last = now
-        late = asked.sent - INVITATIONS
-        asked.due = now + (INVITE_WAIT if late < 0 else BACK_OFF[min(late, len(BACK_OFF) - 1)]) - SLACK
-        _log.debug("Invited {id} to port {port}", id=printer.id, port=port)
-
-    def _in_vain(self, eye: _Eye, printer: Printer, peer: tuple[str, int], port: int, *, news: bool) -> None:
+    def _in_vain(self, eye: _Eye, printer: Printer, peer: tuple[str, int], port: int) -> None:
         ours = eye.interface.address if eye.interface is not None else local_address_towards(*peer)
         self._fleet.explain(
             printer.id,
             f"The printer answers by UDP but does not connect to TCP port {port} at {ours}. Firewall? "
             f"Let {printer.address} reach that port on this machine.",
         )
-        if news:
+        if printer.id not in self._warned:
+            self._warned.add(printer.id)
             _log.warn(
                 "{id} at {address} does not connect to port {port} at {ours}: firewall?",
                 id=printer.id,
@@ -373,11 +372,9 @@ class Discovery(Service):
             self._fleet.happened(printer.id, "unreachable_back", {"port": port, "address": ours})
 
 
-def local_address_towards(host: str, port: int) -> str:
-    """The address of this machine from which datagrams to ``host`` leave; empty if there is no way."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((host, port))
-        except OSError:
-            return ""
-        return str(probe.getsockname()[0])
+def _owned(printer: Printer, owner: str, in_vain: bool) -> str:
+    asked = f" It was invited {INVITATIONS} times and did not come." if in_vain else ""
+    return (
+        f"Another program controls this printer ({owner}).{asked} Close it there, or take the printer over by "
+        f"POST /v1/printers/{printer.slug}/adopt."
+    )

@@ -26,6 +26,7 @@ __all__ = [
     "LinkLost",
     "MalformedMessage",
     "NotNow",
+    "OwnedElsewhere",
     "PrinterError",
     "PrinterOffline",
     "PrinterUnknown",
@@ -120,6 +121,12 @@ class NotNow(PrinterError):
     """The printer's present state does not allow the wish (pause while idle, print while printing)."""
 
     code = "not_now"
+
+
+class OwnedElsewhere(PrinterError):
+    """Another program has the printer; it takes no wishes from here."""
+
+    code = "owned_elsewhere"
 
 
 class StoreError(SdcpdError):

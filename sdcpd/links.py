@@ -34,13 +34,14 @@ from sdcpd.errors import (
     CommandTimeout,
     LinkLost,
     MalformedMessage,
+    OwnedElsewhere,
     PrinterError,
     PrinterOffline,
 )
 from sdcpd.fleet import Fleet, Reachability
 from sdcpd.logs import logger
 
-__all__ = ["COMMAND_TIMEOUT", "STATUS_PERIOD", "Link", "Links", "Session"]
+__all__ = ["COMMAND_TIMEOUT", "SILENCE", "STATUS_PERIOD", "Link", "Links", "Session"]
 
 STATUS_PERIOD = 5.0
 """Seconds between two pushed statuses that a V1 printer is asked for (Cmd 512)."""
@@ -284,10 +285,16 @@ class Links:
             _log.info("{id} is disconnected: {reason}", id=session.mainboard_id, reason=reason)
 
     def session(self, mainboard_id: str) -> Session:
-        """The printer's open session; ``PrinterOffline`` if there is none."""
+        """The printer's open session; ``OwnedElsewhere`` or ``PrinterOffline`` if there is none."""
         session = self._sessions.get(mainboard_id)
         if session is None:
             printer = self._fleet.get(mainboard_id)
+            if printer.reachability is Reachability.ELSEWHERE:
+                owner = printer.announcement.local_sdcp_address.rpartition("//")[2]
+                raise OwnedElsewhere(
+                    f"{printer.name} is owned elsewhere: the program at {owner} controls it.",
+                    f"Close it there, or take the printer over by POST /v1/printers/{printer.slug}/adopt.",
+                )
             raise PrinterOffline(
                 f"{printer.name} is {printer.reachability.value}: there is no connection to it.",
                 printer.message or "Switch it on and wait until it is shown as online.",

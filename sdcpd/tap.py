@@ -37,11 +37,12 @@ from sdcpd.broker.router import Router
 from sdcpd.broker.server import Server
 from sdcpd.broker.states import States
 from sdcpd.config import Config
-from sdcpd.discovery import Discovery, interfaces_of
+from sdcpd.discovery import Discovery
 from sdcpd.documents import Documents
-from sdcpd.errors import ConfigError
+from sdcpd.errors import ConfigError, NotNow
 from sdcpd.files import FileStore, Limits
 from sdcpd.fleet import Beforehand, Fleet
+from sdcpd.interfaces import interfaces_of
 from sdcpd.jobs import Jobs
 from sdcpd.journal import Journal
 from sdcpd.links import Links
@@ -261,6 +262,13 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
     store = FileStore(state / "files", _limits(config), offload, wall)
     offers = Offers(lambda: _port(appliance, "downloads"))
     jobs = Jobs(fleet=fleet, links=links, store=store, offers=offers, journal=journal, clock=reactor, wall=wall)
+
+    def adopt(mainboard_id: str) -> None:
+        discovery = appliance.namedServices.get("discovery")
+        if not isinstance(discovery, Discovery):
+            raise NotNow("The daemon takes over new settings just now.", "Ask again in a moment.")
+        discovery.adopt(mainboard_id)
+
     web = WebApp(
         config,
         version("sdcpd"),
@@ -270,6 +278,7 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
         clock=reactor,
         wall=wall,
         failing=lambda: journal.failing,
+        adopt=adopt,
     )
 
     def expire() -> None:

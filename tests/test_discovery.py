@@ -9,9 +9,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from sdcpd import config
 from sdcpd.codec.sdcp import Command
 from sdcpd.codec.status import Generation
-from sdcpd.discovery import SLICE, Discovery, Interface, interfaces_of, local_address_towards
+from sdcpd.custody import GRACE, WIN_BACK
+from sdcpd.discovery import SLICE, Discovery
+from sdcpd.errors import NotNow, OwnedElsewhere, PrinterOffline
 from sdcpd.fleet import MOST, Fleet, Printer, Reachability
-from sdcpd.links import Links
+from sdcpd.interfaces import Interface
+from sdcpd.links import SILENCE, Links
 from tests.fakes import (
     HOME,
     ID,
@@ -380,17 +383,24 @@ class InvitationTests(DiscoveryTestCase):
         link.open()
         self.assertIsNone(self.printer().message)
         link.drop()
-        times = self.answer(12)
-        self.assertEqual(times, [121, 126, 131])
+        times = self.answer(15)
+        self.assertEqual(times, [124, 129, 134])
         self.assertIsNone(self.printer().message)
 
     def test_connects_between_answers(self) -> None:
-        """A printer that came and went between two of its answers is invited again at once."""
+        """A printer that came and went is asked and invited again as soon as it cannot be on its way to another."""
         self.answer(1)
         link = FakeLink(self.links)
         link.open()
         link.drop()
-        self.assertEqual(self.answer(1), [2])
+        self.wide.take()
+        self.reactor.advance(GRACE - 0.1)
+        self.hear(discovery_reply())
+        self.assertEqual(self.invitations(), 0)
+        self.reactor.advance(0.1)
+        self.assertEqual(self.wide.take(), [(PROBE, PRINTER)])
+        self.hear(discovery_reply())
+        self.assertEqual(self.invitations(), 1)
 
     def test_unknown_way(self) -> None:
         """Of a printer found by a target probe, our address towards it is looked up."""
@@ -409,8 +419,29 @@ class InvitationTests(DiscoveryTestCase):
 
 
 class ElsewhereTests(DiscoveryTestCase):
-    def owned(self, by: str = "tcp://192.0.2.200:33288", connected: int = 1) -> bytes:
-        return discovery_reply(status=status_json(1, 2), SDCPStatus=connected, LocalSDCPAddress=by)
+    def owned(self, by: str = "tcp://192.0.2.200:33288", connected: int = 1, printing: bool = True) -> bytes:
+        status = status_json(1, 2) if printing else status_json()
+        return discovery_reply(status=status, SDCPStatus=connected, LocalSDCPAddress=by)
+
+    def taken(self) -> FakeLink:
+        """A printer that was ours is connected to another program; the link that it had."""
+        self.hear(discovery_reply())
+        link = FakeLink(self.links)
+        link.open()
+        link.drop()
+        self.hear(self.owned())
+        self.quiet()
+        return link
+
+    def answer(self, seconds: int, *, printing: bool) -> list[float]:
+        """It answers every 5 s that the other one has it; when it was invited."""
+        times = []
+        for _ in range(seconds // 5):
+            self.reactor.advance(5)
+            self.hear(self.owned(printing=printing))
+            if self.invitations():
+                times.append(self.reactor.seconds())
+        return times
 
     def test_watched(self) -> None:
         """A printer that another program controls is shown with its status, and not invited."""
@@ -463,6 +494,98 @@ class ElsewhereTests(DiscoveryTestCase):
         self.quiet()
         self.hear(self.owned(by=""))
         self.assertEqual(self.invitations(), 1)
+
+    def test_told(self) -> None:
+        """That a printer was taken over, and that it came back, is told once each, with who has it."""
+        lines = logged(self)
+        link = self.taken()
+        self.answer(50, printing=False)
+        self.assertEqual(events(self.fleet), ["online", "taken_over"])
+        self.assertEqual(self.fleet.events[-1].data, {"owner": "192.0.2.200:33288"})
+        self.assertEqual(len([line for line in lines if "taken over by 192.0.2.200:33288" in line]), 1)
+        link.open()
+        self.assertEqual(events(self.fleet)[-1], "back")
+        self.assertIs(self.printer().reachability, Reachability.ONLINE)
+        self.assertIsNone(self.printer().message)
+
+    def test_won_back(self) -> None:
+        """One that was ours and is idle is asked back at most once a minute."""
+        self.taken()
+        times = self.answer(200, printing=False)
+        self.assertEqual(times, [WIN_BACK, 2 * WIN_BACK, 3 * WIN_BACK])
+
+    def test_printing(self) -> None:
+        """While it prints for somebody else it is left alone, and asked back as soon as it is idle again."""
+        self.taken()
+        self.assertEqual(self.answer(600, printing=True), [])
+        self.assertEqual(self.answer(10, printing=False), [605.0])
+
+    def test_stranger(self) -> None:
+        """A printer that never was ours is not lured away from who has it."""
+        self.hear(self.owned(printing=False))
+        self.assertEqual(self.answer(600, printing=False), [])
+
+    def test_left_without_farewell(self) -> None:
+        """A connection that fell silent is ended when the printer says that it is somebody else's now."""
+        self.hear(discovery_reply())
+        link = FakeLink(self.links)
+        link.open()
+        self.hear(self.owned())
+        self.assertEqual(link.closed, [])
+        link.acks[Command.STATUS] = None
+        self.reactor.advance(SILENCE)
+        self.links.sweep()
+        self.hear(self.owned())
+        self.assertEqual(link.closed, ["the printer has gone to 192.0.2.200:33288"])
+        self.assertIs(self.printer().reachability, Reachability.ELSEWHERE)
+        self.assertEqual(events(self.fleet)[-1], "taken_over")
+
+    def test_wishes(self) -> None:
+        """Whoever wants something of it hears who has it and how to get it."""
+        self.taken()
+        error = self.assertRaises(OwnedElsewhere, self.links.session, ID)
+        self.assertIn("192.0.2.200:33288", error.message)
+        self.assertIn(f"/v1/printers/{self.printer().slug}/adopt", error.hint)
+
+    def test_adopted(self) -> None:
+        """Somebody who asks gets it at once, even while it prints: it is probed, and invited as it answers."""
+        link = self.taken()
+        self.discovery.adopt(ID)
+        self.assertEqual(self.wide.take(), [(PROBE, PRINTER)])
+        self.hear(self.owned())
+        self.assertEqual(self.invitations(), 1)
+        link.open()
+        self.assertEqual(events(self.fleet)[-1], "back")
+
+    def test_adopted_in_vain(self) -> None:
+        """One that does not obey is invited three times, then shown as the other's again, and what was tried."""
+        self.taken()
+        self.discovery.adopt(ID)
+        self.assertEqual(self.answer(60, printing=True), [5, 10, 15])
+        self.assertIs(self.printer().reachability, Reachability.ELSEWHERE)
+        self.assertIn("invited 3 times", str(self.printer().message))
+        self.discovery.adopt(ID)
+        self.hear(self.owned())
+        self.assertNotIn("invited", str(self.printer().message))
+
+    def test_adopted_stranger(self) -> None:
+        """One that never was ours can be had in the same way."""
+        self.hear(self.owned())
+        self.quiet()
+        self.discovery.adopt(ID)
+        self.hear(self.owned())
+        self.assertEqual(self.invitations(), 1)
+
+    def test_nothing_to_adopt(self) -> None:
+        """What is off, what speaks V3 and what is here already is not invited."""
+        self.fleet.announced(announcement(OTHER_ID, ProtocolVersion="V3.0.0"), HOME)
+        self.assertRaises(NotNow, self.discovery.adopt, OTHER_ID)
+        self.fleet.announced(announcement(), HOME)
+        self.assertRaises(PrinterOffline, self.discovery.adopt, ID)
+        FakeLink(self.links).open()
+        self.quiet()
+        self.discovery.adopt(ID)
+        self.assertEqual(self.wide.take(), [])
 
 
 class NetworkTests(DiscoveryTestCase):
@@ -546,31 +669,6 @@ class NetworkTests(DiscoveryTestCase):
         self.reactor.gone.clear()
         pump(self.reactor, 30)
         self.assertEqual(len(self.discovery.listening), 2)
-
-
-class InterfacesTests(SynchronousTestCase):
-    """What every machine has: a loopback."""
-
-    def test_by_address(self) -> None:
-        """An interface can be named by its address."""
-        (found,) = interfaces_of(["127.0.0.1"])
-        self.assertEqual(found.address, "127.0.0.1")
-        self.assertEqual(found.broadcast, "127.255.255.255")
-
-    def test_by_name(self) -> None:
-        """An interface can be named by its name."""
-        (named,) = interfaces_of(["127.0.0.1"])
-        self.assertIn(named, interfaces_of([named.name]))
-
-    def test_auto(self) -> None:
-        """``auto`` leaves the loopback out, and nothing named is nothing found."""
-        self.assertNotIn("127.0.0.1", [interface.address for interface in interfaces_of(["auto"])])
-        self.assertEqual(interfaces_of([]), [])
-
-    def test_towards(self) -> None:
-        """Towards this machine itself, our address is its own; towards nowhere there is none."""
-        self.assertEqual(local_address_towards("127.0.0.1", 3000), "127.0.0.1")
-        self.assertEqual(local_address_towards("255.255.255.255", 3000), "")
 
 
 class CommandTests(DiscoveryTestCase):

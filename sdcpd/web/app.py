@@ -19,6 +19,7 @@ from sdcpd.files import FileStore
 from sdcpd.fleet import Fleet
 from sdcpd.jobs import Jobs
 from sdcpd.web.access import Access
+from sdcpd.web.adoption import AdoptionApi
 from sdcpd.web.answer import TEXT, Answer
 from sdcpd.web.files import FilesApi, is_upload
 from sdcpd.web.mslicer import StatusApi
@@ -61,6 +62,7 @@ class WebApp:
         clock: IReactorTime,
         wall: Callable[[], float],
         failing: Callable[[], str | None],
+        adopt: Callable[[str], None],
     ) -> None:
         self._failing = failing
         epoch = new_epoch()
@@ -76,6 +78,7 @@ class WebApp:
             Route("GET", "/openapi.json", None, self._openapi, gives=dict[str, Any]),
             *self._status.routes,
             *NativeApi(fleet, jobs, store, documents).routes,
+            *AdoptionApi(fleet, adopt, documents).routes,
             *FilesApi(store).routes,
             *self._updates.routes,
         )

@@ -30,6 +30,7 @@ _STATUS: Mapping[type[errors.SdcpdError], int] = {
     errors.CommandRefused: 409,
     errors.CommandInFlight: 409,
     errors.NotNow: 409,
+    errors.OwnedElsewhere: 409,
     errors.BadCursor: 400,
     errors.BadName: 422,
     errors.FileMissing: 404,

@@ -25,6 +25,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from sdcpd.codec.sdcp import Announcement
 from sdcpd.codec.status import Generation, PrintInfo, Status, TransferInfo
 from sdcpd.config import parse
+from sdcpd.errors import PrinterOffline
 from sdcpd.files import FileStore, Limits
 from sdcpd.fleet import Beforehand, Fleet, Printer
 from sdcpd.jobs import Jobs
@@ -204,6 +205,8 @@ class Rig:
             clock=self.clock,
             wall=self.wall,
         )
+        self.adopted: list[str] = []
+        self.deaf: set[str] = set()
         self.web = WebApp(
             parse(config),
             "1.2.3",
@@ -213,11 +216,18 @@ class Rig:
             clock=self.clock,
             wall=self.wall,
             failing=lambda: self.journal.failing,
+            adopt=self.adopt,
         )
         self.site = self.web.site()
 
     def wall(self) -> float:
         return EPOCH + float(self.clock.seconds()) - self.start
+
+    def adopt(self, mainboard_id: str) -> None:
+        """Who invites printers: it takes note, unless the printer is deaf."""
+        if mainboard_id in self.deaf:
+            raise PrinterOffline("It does not answer.", "Switch it on.")
+        self.adopted.append(mainboard_id)
 
     # -- printers --------------------------------------------------------------------------------------------
 

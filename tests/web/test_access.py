@@ -51,6 +51,7 @@ class AddressTests(AccessCase):
         ("POST", "/v1/printers/<name>/pause", 403, 403, 404),
         ("POST", "/v1/printers/<name>/resume", 403, 403, 404),
         ("POST", "/v1/printers/<name>/stop", 403, 403, 404),
+        ("POST", "/v1/printers/<name>/adopt", 403, 403, 404),
         ("GET", "/v1/jobs", 403, 200, 200),
         ("GET", "/v1/jobs/<job_id>", 403, 404, 404),
         ("GET", "/v1/files", 403, 200, 200),

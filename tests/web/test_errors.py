@@ -17,6 +17,7 @@ EXPECTED = {
     errors.CommandTimeout: 504,
     errors.CommandInFlight: 409,
     errors.NotNow: 409,
+    errors.OwnedElsewhere: 409,
     errors.BadCursor: 400,
     errors.BadName: 422,
     errors.FileMissing: 404,
