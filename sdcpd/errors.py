@@ -11,6 +11,7 @@ from typing import ClassVar
 
 __all__ = [
     "BadCursor",
+    "BadFile",
     "BadKey",
     "BadName",
     "CommandInFlight",
@@ -25,6 +26,7 @@ __all__ = [
     "KeyMissing",
     "LinkLost",
     "MalformedMessage",
+    "NotDecodable",
     "NotNow",
     "OwnedElsewhere",
     "PrinterError",
@@ -33,6 +35,7 @@ __all__ = [
     "SdcpdError",
     "StoreError",
     "StoreFull",
+    "Truncated",
     "UnknownFormat",
     "Unrecorded",
     "WireError",
@@ -177,10 +180,32 @@ class Unrecorded(StoreError):
     code = "journal_unwritable"
 
 
-class UnknownFormat(StoreError):
+class BadFile(StoreError):
+    """The content cannot be used: all that a reader of files raises is one of this family."""
+
+    code = "bad_file"
+
+
+class UnknownFormat(BadFile):
     """The content is no sliced file that an SDCP printer takes."""
 
     code = "unknown_format"
+
+
+class Truncated(BadFile):
+    """The content ends too early; with ``needed`` bytes, counted from its beginning, a reader would come further."""
+
+    code = "truncated_file"
+
+    def __init__(self, message: str, needed: int, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.needed = needed
+
+
+class NotDecodable(BadFile):
+    """The file is sound as far as can be told, but this part of it cannot be read here."""
+
+    code = "not_decodable"
 
 
 class Interrupted(StoreError):

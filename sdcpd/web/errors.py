@@ -37,7 +37,7 @@ _STATUS: Mapping[type[errors.SdcpdError], int] = {
     errors.FileInUse: 409,
     errors.FileTooLarge: 413,
     errors.StoreFull: 507,
-    errors.UnknownFormat: 422,
+    errors.BadFile: 422,
     errors.BadKey: 422,
     errors.KeyExists: 409,
     errors.KeyMissing: 404,
