@@ -245,7 +245,7 @@ class Files(Section, frozen=True):
 
 
 class Plate(Section, frozen=True):
-    """``[plate]``: when a start will need somebody's word that the plate is clear; has no effect yet."""
+    """``[plate]``: when a start needs somebody's word that the plate is clear."""
 
     gate: Literal["after-print", "always", "off"] = "after-print"
 

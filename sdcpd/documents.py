@@ -15,6 +15,7 @@ from sdcpd.codec.status import RUNNING, Outcome, Phase, Status, outcome_of
 from sdcpd.files import FileStore
 from sdcpd.fleet import Fleet, Printer, Reachability
 from sdcpd.progress import ENDED, Job
+from sdcpd.records import Plate
 
 __all__ = [
     "AckDocument",
@@ -23,9 +24,12 @@ __all__ = [
     "FileDocument",
     "JobAnswer",
     "JobDocument",
+    "PlateAnswer",
+    "PlateDocument",
     "PrinterDocument",
     "RawStatus",
     "eta_of",
+    "plate_document",
     "progress_of",
 ]
 
@@ -57,6 +61,23 @@ class RawStatus(Struct, frozen=True):
     filename: str
 
 
+class PlateDocument(Struct, frozen=True):
+    """What is known of a build plate. ``revision`` goes with a confirmation; ``at`` is seconds since the epoch."""
+
+    state: str
+    revision: int
+    by: str | None
+    at: float | None
+    job: str | None
+    reason: str | None
+
+
+class PlateAnswer(Struct, frozen=True):
+    """The answer to a word about a plate."""
+
+    plate: PlateDocument
+
+
 class PrinterDocument(Struct, frozen=True):
     """One printer."""
 
@@ -79,7 +100,7 @@ class PrinterDocument(Struct, frozen=True):
     last_update: float | None
     age_s: float | None
     job: JobDocument | None
-    plate: None
+    plate: PlateDocument
     hold_reason: str | None
     message: str | None
     raw: RawStatus | None
@@ -137,6 +158,11 @@ def eta_of(printer: Printer) -> int | None:
     return max(0, status.print.total_ticks - status.print.current_ticks) // 1000
 
 
+def plate_document(plate: Plate) -> PlateDocument:
+    """One plate."""
+    return PlateDocument(plate.state.value, plate.revision, plate.by, plate.at, plate.job, plate.reason)
+
+
 class Documents:
     """Makes documents of the present; ``wall`` gives seconds since the epoch."""
 
@@ -174,7 +200,7 @@ class Documents:
             last_update=heard,
             age_s=None if heard is None else round(max(0.0, self._wall() - heard), 1),
             job=self.job(job) if job is not None else None,
-            plate=None,
+            plate=plate_document(printer.plate),
             hold_reason=job.reason if job is not None and job.state not in ENDED else None,
             message=self._message(printer),
             raw=None if status is None else _raw(status),

@@ -175,7 +175,7 @@ class StoreFull(StoreError):
 
 
 class Unrecorded(StoreError):
-    """The journal cannot be written, for another reason than a full disk."""
+    """The journal cannot be written, so nothing new can be begun."""
 
     code = "journal_unwritable"
 

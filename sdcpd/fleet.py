@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from enum import Enum
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -18,11 +17,12 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from sdcpd.codec.sdcp import Announcement
-from sdcpd.codec.status import Generation, Phase, Status, phase_of
+from sdcpd.codec.status import Status
 from sdcpd.errors import PrinterUnknown
 from sdcpd.logs import logger
-from sdcpd.progress import Job, JobState
-from sdcpd.records import Remembered
+from sdcpd.printer import Printer, Reachability
+from sdcpd.progress import Job
+from sdcpd.records import Plate, Remembered
 from sdcpd.slugs import slugs_for
 from sdcpd.waiters import Waiters
 
@@ -38,61 +38,12 @@ RING = 5000
 _log = logger("sdcpd.fleet")
 
 
-class Reachability(Enum):
-    """How much the last word of a printer is worth."""
-
-    ONLINE = "online"
-    """Connected, and heard of lately."""
-    STALE = "stale"
-    """Heard of lately, but its status is not live: no connection, or silence on it."""
-    OFFLINE = "offline"
-    """Nothing was heard for a while: off, asleep or out of reach."""
-    ELSEWHERE = "owned elsewhere"
-    """Connected to another program's broker; watched by UDP and left alone."""
-
-
 class Beforehand(Struct, frozen=True):
     """What the configuration knows of a printer before it was ever seen (``[printers.<slug>]``)."""
 
     slug: str
     mainboard_id: str
     name: str | None = None
-
-
-class Printer(Struct, frozen=True, eq=False):
-    """Everything that is known of one printer, at one version."""
-
-    slug: str
-    announcement: Announcement
-    """The last discovery reply; identity is its ``mainboard_id``."""
-    address: str = ""
-    """The source address of that reply, which wins over what the reply says."""
-    name: str = ""
-    """As configured, else as the printer calls itself, else its model."""
-    reachability: Reachability = Reachability.OFFLINE
-    status: Status | None = None
-    job: Job | None = None
-    message: str | None = None
-    """Why the printer cannot be worked with, and what to do about it."""
-    version: int = 0
-
-    @property
-    def id(self) -> str:
-        """The MainboardID."""
-        return self.announcement.mainboard_id
-
-    @property
-    def generation(self) -> Generation:
-        """The protocol that the printer speaks."""
-        return self.announcement.generation
-
-    @property
-    def phase(self) -> Phase:
-        """What the machine does now, or ``OFFLINE`` when nobody can know."""
-        if self.status is None or self.reachability is Reachability.OFFLINE:
-            return Phase.OFFLINE
-        starting = self.job is not None and self.job.state is JobState.STARTING
-        return phase_of(self.status, self.generation, starting=starting)
 
 
 class Event(Struct, frozen=True):
@@ -247,6 +198,12 @@ class Fleet:
         if old.job != job:
             self._put(replace(old, job=job))
 
+    def lay(self, mainboard_id: str, plate: Plate) -> None:
+        """Replace what is known of a printer's build plate."""
+        old = self._printers[mainboard_id]
+        if old.plate != plate:
+            self._put(replace(old, plate=plate))
+
     def configure(self, beforehand: Iterable[Beforehand]) -> None:
         """Take over another ``[printers]`` section: names and slugs follow, nothing known is lost."""
         before, self._beforehand = self._beforehand, {known.mainboard_id: known for known in beforehand}
@@ -302,6 +259,7 @@ class Fleet:
             old is None
             or old.phase is not new.phase
             or old.reachability is not new.reachability
+            or old.plate != new.plate
             or (old.job and old.job.state) is not (new.job and new.job.state)
         )
         self._unpublished[new.id] = edge or self._unpublished.get(new.id, False)

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 from msgspec.structs import replace
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -20,14 +19,25 @@ from twisted.python.failure import Failure
 
 from sdcpd.codec.sdcp import Command
 from sdcpd.codec.status import Generation, Phase, Status, TransferInfo, TransferState
-from sdcpd.errors import CommandRefused, CommandTimeout, LinkLost, PrinterError, StoreError
+from sdcpd.errors import (
+    CommandInFlight,
+    CommandRefused,
+    CommandTimeout,
+    LinkLost,
+    NotNow,
+    PrinterError,
+    PrinterOffline,
+    StoreError,
+)
 from sdcpd.fleet import Fleet
 from sdcpd.links import Links
 from sdcpd.logs import logger
 from sdcpd.offers import Offer, Offers
+from sdcpd.plates import Plates, Writer, noted
 from sdcpd.progress import ENDED, MOVING, Job, JobState, Print, Transfer, Verdict
+from sdcpd.records import Plate, PlateState
 
-__all__ = ["FILE_LACKING", "Flow", "Recorder", "unnoted"]
+__all__ = ["FILE_LACKING", "Flow"]
 
 RETRIES = (5.0, 15.0, 60.0)
 """Seconds before each repetition of a failed delivery."""
@@ -51,14 +61,6 @@ _EVENTS = {
 _log = logger("sdcpd.flow")
 
 
-class Recorder(Protocol):
-    """Who keeps jobs over a restart."""
-
-    def write(self, job: Job, /) -> Deferred[None]:
-        """Remember the job as it is now; fires when that is on the disk, fails with ``StoreError``."""
-        ...
-
-
 class Flow:
     """Carries one job; fed with the printer's statuses and with the time by ``Jobs``."""
 
@@ -70,7 +72,8 @@ class Flow:
         fleet: Fleet,
         links: Links,
         offers: Offers,
-        journal: Recorder,
+        journal: Writer,
+        plates: Plates,
         clock: IReactorTime,
         wall: Callable[[], float],
         ended: Callable[[Flow], None],
@@ -83,6 +86,7 @@ class Flow:
         self._links = links
         self._offers = offers
         self._journal = journal
+        self._plates = plates
         self._clock = clock
         self._wall = wall
         self._ended = ended
@@ -230,21 +234,47 @@ class Flow:
 
     async def _start(self) -> None:
         await self._connected()
+        job = self.job
+        self._must_start()
+        starting = replace(job, state=JobState.STARTING, reason=None, message=None)
+        used = self._plates.use(job)
+        try:
+            await self._journal.write(starting, used)
+            self._must_start(admitted=True)
+        except CancelledError:
+            noted(self._journal.write(self.job, self._plates.give_back(job)), "A cancelled start")
+            raise
+        except (StoreError, PrinterError) as error:
+            self._take_back(error)
+            return
+        self._publish(starting)
+        await self._send_start()
+
+    def _must_start(self, *, admitted: bool = False) -> None:
+        """Raise what stands against the start just now; ``admitted`` says that the gate was asked."""
         printer = self._fleet.get(self.job.printer)
-        self._links.session(self.job.printer)
+        self._links.session(printer.id)
         if printer.phase is not Phase.IDLE:
-            message = f"The file is on the printer, but it is {printer.phase.value.lower()} now; nothing was started."
-            self._move(JobState.FAILED, "not_now", message)
-            return
-        unnoted = await self._move(JobState.STARTING)
-        if unnoted is not None:
-            message = f"The start was not sent, because it could not be noted on the disk: {unnoted}. {unnoted.hint}"
-            self._move(JobState.FAILED, "journal_unwritable", message)
-            return
+            raise NotNow(
+                f"The file is on the printer, but it is {printer.phase.value.lower()} now; nothing was started."
+            )
+        if not admitted:
+            self._plates.must_admit(printer)
+
+    def _take_back(self, error: StoreError | PrinterError) -> None:
+        """The start was noted or was about to be, and will not be sent."""
+        plate = self._plates.give_back(self.job)
+        if isinstance(error, StoreError):
+            message = f"The start was not sent, because it could not be noted on the disk: {error}. Free some space."
+            self._move(JobState.FAILED, "journal_unwritable", message, plate)
+        else:
+            self._move(JobState.FAILED, error.code, error.message, plate)
+
+    async def _send_start(self) -> None:
         printer = self._fleet.get(self.job.printer)
-        session = self._links.session(self.job.printer)
         self._fed = self._clock.seconds()
         self._print = Print(self.job.wire_name, printer.generation, printer.status, self._fed)
+        session = self._links.session(self.job.printer)
         try:
             await session.request(Command.START, {"Filename": self.job.wire_name, "StartLayer": 0})
             self._acknowledged = True
@@ -256,7 +286,9 @@ class Flow:
             elif self.job.state is JobState.STARTING:
                 reason = f"start_refused_{error.ack}"
                 again = " Printing it again sends the file anew." if reason in FILE_LACKING else ""
-                self._move(JobState.FAILED, reason, error.message + again)
+                self._move(JobState.FAILED, reason, error.message + again, self._plates.give_back(self.job))
+        except (CommandInFlight, PrinterOffline) as error:  # nothing has left
+            self._take_back(error)
 
     def _unacknowledged(self, error: PrinterError) -> None:
         _log.warn("{printer}: {error}", printer=self.job.printer, error=error)
@@ -308,12 +340,9 @@ class Flow:
         self._fleet.assign(self.job.printer, self.job)
 
     def _move(
-        self,
-        state: JobState,
-        reason: str | None = None,
-        message: str | None = None,
-    ) -> Deferred[StoreError | None]:
-        """Let the job be in this state; fires when that is on the disk, or with why it is not."""
+        self, state: JobState, reason: str | None = None, message: str | None = None, plate: Plate | None = None
+    ) -> None:
+        """Go on to a state; ``plate`` is what that means for the plate, if that is known."""
         before = self.job
         started = before.started
         if state is JobState.PRINTING and started is None:
@@ -327,25 +356,23 @@ class Flow:
             started=started,
             ended=self._wall() if state in ENDED else None,
         )
-        noted = self._journal.write(job).addCallbacks(lambda _: None, unnoted, errbackArgs=(job,))
-        self.job = job
-        _log.info("Job {job} of {file}: {state}", job=job.id, file=job.file, state=state.value)
-        self._fleet.assign(job.printer, job)
-        event = _EVENTS.get(state)
-        if state is JobState.PRINTING:
-            event = "print_resumed" if before.state is JobState.PAUSED else "print_started"
-        if event is not None and state is not before.state:
-            self._fleet.happened(
-                job.printer, event, {"job": job.id, "file": job.file, "reason": reason, "message": message}
-            )
+        if plate is None and state in ENDED and before.state in MOVING:
+            plate = self._plates.ended(job.printer, job.id, state, reason)
+        noted(self._journal.write(job, plate) if plate is not None else self._journal.write(job), "A job")
+        self._publish(job)
         if state in ENDED:
             self._ended(self)
-        return noted
+            if plate is not None and plate.state is not PlateState.CLEAR and before.state in MOVING:
+                self._plates.tell(job.printer)
 
-
-def unnoted(failure: Failure, job: Job) -> StoreError:
-    """Say that the job could not be noted on the disk; the journal makes up for it."""
-    failure.trap(StoreError)
-    _log.error("Job {job} could not be noted on the disk: {error}", job=job.id, error=failure.value)
-    assert isinstance(failure.value, StoreError)
-    return failure.value
+    def _publish(self, job: Job) -> None:
+        before, self.job = self.job, job
+        _log.info("Job {job} of {file}: {state}", job=job.id, file=job.file, state=job.state.value)
+        self._fleet.assign(job.printer, job)
+        event = _EVENTS.get(job.state)
+        if job.state is JobState.PRINTING:
+            event = "print_resumed" if before.state is JobState.PAUSED else "print_started"
+        if event is not None and job.state is not before.state:
+            self._fleet.happened(
+                job.printer, event, {"job": job.id, "file": job.file, "reason": job.reason, "message": job.message}
+            )

@@ -17,13 +17,15 @@ from twisted.internet.interfaces import IReactorTime
 
 from sdcpd.codec.sdcp import Command, Response
 from sdcpd.codec.status import Generation, Phase
-from sdcpd.errors import NotNow, StoreError
+from sdcpd.errors import NotNow, StoreError, Unrecorded
 from sdcpd.files import FileStore, StoredFile, wire_name
 from sdcpd.fleet import Fleet, Printer, Reachability
-from sdcpd.flow import FILE_LACKING, Flow, Recorder, unnoted
+from sdcpd.flow import FILE_LACKING, Flow
 from sdcpd.links import Links
 from sdcpd.logs import logger
 from sdcpd.offers import Offers
+from sdcpd.plate import Gate
+from sdcpd.plates import PlateRecords, Plates, noted
 from sdcpd.progress import ENDED, MOVING, Job, JobState
 
 __all__ = ["JobRecords", "Jobs"]
@@ -40,8 +42,8 @@ _PAUSABLE = frozenset({Phase.PREPARING, Phase.PRINTING})
 _STOPPABLE = frozenset({Phase.CHECKING, Phase.PREPARING, Phase.PRINTING, Phase.PAUSING, Phase.PAUSED})
 
 
-class JobRecords(Recorder, Protocol):
-    """A recorder that can tell what it remembers."""
+class JobRecords(PlateRecords, Protocol):
+    """A writer that can tell what it remembers."""
 
     def jobs(self) -> list[Job]:
         """All remembered jobs, oldest first."""
@@ -61,6 +63,7 @@ class Jobs:
         journal: JobRecords,
         clock: IReactorTime,
         wall: Callable[[], float],
+        gate: Gate,
     ) -> None:
         self._fleet = fleet
         self._links = links
@@ -72,6 +75,8 @@ class Jobs:
         self._flows: dict[str, Flow] = {}
         self._waiting: dict[str, Job] = {}
         self._held: set[str] = set()
+        self.plates = Plates(fleet, journal, wall, gate)
+        """What is known of the printers' plates."""
         self._unsubscribe = fleet.subscribe(self._changed)
         self._restore()
 
@@ -90,7 +95,7 @@ class Jobs:
                 interrupted = replace(
                     job, state=JobState.INTERRUPTED, reason="restarted", message=message, ended=self._wall()
                 )
-                self._journal.write(interrupted).addErrback(unnoted, interrupted)
+                noted(self._journal.write(interrupted), "A job")
 
     def all(self) -> list[Job]:
         """Every remembered job as it is now, oldest first."""
@@ -104,16 +109,23 @@ class Jobs:
 
     # -- wishes ----------------------------------------------------------------------------------------------
 
-    def print(self, mainboard_id: str, file: StoredFile, plate_clear: bool | None) -> Job:
+    def print(self, mainboard_id: str, file: StoredFile, plate_clear: bool | None, by: str) -> Job:
         """Deliver ``file`` to the printer if it does not have it, and start it.
 
-        Returns the job at once; its state tells the rest. Raises ``NotNow``, ``PrinterOffline`` or
-        ``FileMissing`` before anything is sent.
+        ``plate_clear`` is what the one who asks, ``by``, says of the plate: True confirms it, False is an objection.
+        Returns the job at once; its state tells the rest. Raises ``NotNow``, ``PlateNotClear``, ``PrinterOffline``,
+        ``Unrecorded`` or ``FileMissing`` before anything is sent.
         """
         printer = self._fleet.get(mainboard_id)
         self._must_be_v1(printer)
         self._links.session(printer.id)
         self._must_be_free(printer)
+        self._must_be_writable()
+        if plate_clear:
+            self.plates.confirm(printer, None, by)
+        elif plate_clear is False:
+            self.plates.occupy(printer, by)
+        self.plates.must_admit(self._fleet.get(printer.id))
         job = Job(
             id=secrets.token_hex(6),
             printer=printer.id,
@@ -171,6 +183,13 @@ class Jobs:
             )
         return session.request(command)
 
+    def _must_be_writable(self) -> None:
+        if self._journal.failing is not None:
+            raise Unrecorded(
+                f"Nothing new can be begun, because it could not be noted on the disk: {self._journal.failing}",
+                "Free some space on the daemon's disk; what runs goes on, and pause and stop work.",
+            )
+
     def _must_be_v1(self, printer: Printer) -> None:
         if printer.generation is Generation.V3:
             raise NotNow(
@@ -195,6 +214,13 @@ class Jobs:
     # -- what printers say -----------------------------------------------------------------------------------
 
     def _changed(self, before: Printer | None, after: Printer) -> None:
+        if before is None:
+            self.plates.appeared(after)
+        self._look(before, after)
+        if after.status is not None and (before is None or before.status is not after.status):
+            self.plates.look(self._fleet.get(after.id))
+
+    def _look(self, before: Printer | None, after: Printer) -> None:
         waiting = self._waiting.get(after.id)
         if waiting is not None and after.status is not None and after.reachability is not Reachability.OFFLINE:
             del self._waiting[after.id]
@@ -223,6 +249,7 @@ class Jobs:
             links=self._links,
             offers=self._offers,
             journal=self._journal,
+            plates=self.plates,
             clock=self._clock,
             wall=self._wall,
             ended=self._ended,

@@ -51,7 +51,9 @@ class Plate(Struct, frozen=True):
     job: str | None = None
     """The job or print that occupies it, if it is known."""
     reason: str | None = None
-    """Why it is suspect, in a stable word."""
+    """Why it is suspect or how the print came to be known, in a stable word."""
+    shown: str | None = None
+    """What the printer showed of its last print when somebody said that the plate is clear: that print is gone."""
 
 
 class PrintResult(Enum):

@@ -48,6 +48,7 @@ from sdcpd.journal import Journal
 from sdcpd.links import Links
 from sdcpd.listener import Listener, Sparing
 from sdcpd.offers import Offers
+from sdcpd.plate import Gate
 from sdcpd.roster import Roster
 from sdcpd.web.app import WebApp
 from sdcpd.web.downloads import DownloadsSite
@@ -261,7 +262,16 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
     links = Links(fleet, reactor, wall)
     store = FileStore(state / "files", _limits(config), offload, wall)
     offers = Offers(lambda: _port(appliance, "downloads"))
-    jobs = Jobs(fleet=fleet, links=links, store=store, offers=offers, journal=journal, clock=reactor, wall=wall)
+    jobs = Jobs(
+        fleet=fleet,
+        links=links,
+        store=store,
+        offers=offers,
+        journal=journal,
+        clock=reactor,
+        wall=wall,
+        gate=Gate(config.plate.gate),
+    )
 
     def adopt(mainboard_id: str) -> None:
         discovery = appliance.namedServices.get("discovery")
@@ -340,6 +350,7 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
         logs.set_level(config.sdcpd.log_level)
         fleet.configure(_beforehand(config))
         store.configure(_limits(config))
+        jobs.plates.gate = Gate(config.plate.gate)
         web.configure(config)
 
     def ended() -> None:

@@ -33,8 +33,9 @@ from sdcpd.jobs import Jobs
 from sdcpd.links import Links, Session
 from sdcpd.logs import set_level
 from sdcpd.offers import Offer, Offers
+from sdcpd.plate import Gate
 from sdcpd.progress import Job
-from sdcpd.records import Key
+from sdcpd.records import Key, Plate, PrintRecord, PrintResult, Wear
 
 ID = "0001D2AB12CD34EF"
 OTHER_ID = "0001D2AB12CD0002"
@@ -204,24 +205,67 @@ class FakeLink:
 
 
 class FakeJournal:
-    """``JobRecords`` in memory; ``diary`` may be shared with a link, ``full`` makes it fail."""
+    """``JobRecords`` in memory; ``diary`` may be shared with a link.
+
+    ``full`` makes it fail, ``slow`` keeps every write on its way to the disk until ``land``.
+    """
 
     def __init__(self, jobs: list[Job] | None = None, diary: list[str] | None = None) -> None:
         self.kept = {job.id: job for job in jobs or []}
+        self.laid: dict[str, Plate] = {}
+        self.worn: dict[str, Wear] = {}
+        self.printed: dict[str, PrintRecord] = {}
         self.diary: list[str] = [] if diary is None else diary
         self.full = False
+        self.slow = False
+        self.commits: list[tuple[object, ...]] = []
+        self.failing: str | None = None
+        self._flying: list[Deferred[None]] = []
 
     def jobs(self) -> list[Job]:
         """All remembered jobs, oldest first."""
         return list(self.kept.values())
 
-    def write(self, job: Job, /) -> Deferred[None]:
-        """Remember the job; what fails is remembered, too, but is not safe."""
-        self.kept[job.id] = job
+    def plates(self) -> dict[str, Plate]:
+        """The plates by MainboardID."""
+        return dict(self.laid)
+
+    def wears(self) -> dict[str, Wear]:
+        """The wear by MainboardID."""
+        return dict(self.worn)
+
+    def open_prints(self) -> list[PrintRecord]:
+        """The prints that have not ended."""
+        return [record for record in self.printed.values() if record.result is PrintResult.PRINTING]
+
+    def write(self, *records: Job | Plate | PrintRecord | Wear) -> Deferred[None]:
+        """Remember these; what fails is remembered, too, but is not safe."""
+        for record in records:
+            match record:
+                case Job():
+                    self.kept[record.id] = record
+                case Plate():
+                    self.laid[record.printer] = record
+                case PrintRecord():
+                    self.printed[record.id] = record
+                case Wear():
+                    self.worn[record.printer] = record
         if self.full:
+            self.failing = "the journal has no room"
             return fail(StoreFull("the journal has no room", "Free some space on its disk."))
-        self.diary.append(f"journal {job.state.value}")
+        self.failing = None
+        self.commits.append(records)
+        self.diary.extend(f"journal {record.state.value}" for record in records if isinstance(record, Job))
+        if self.slow:
+            self._flying.append(Deferred())
+            return self._flying[-1]
         return succeed(None)
+
+    def land(self) -> None:
+        """Everything that is on its way has reached the disk."""
+        flying, self._flying = self._flying, []
+        for deferred in flying:
+            deferred.callback(None)
 
 
 class FakeKeyRecords:
@@ -416,7 +460,14 @@ class Workshop:
     """The daemon's core around one printer that is connected and idle; all of it is real but the edges."""
 
     def __init__(
-        self, directory: Path, journalled: list[Job] | None = None, *, file: bool = True, full: bool = False
+        self,
+        directory: Path,
+        journalled: list[Job] | None = None,
+        *,
+        file: bool = True,
+        full: bool = False,
+        gate: Gate = Gate.AFTER_PRINT,
+        journal: FakeJournal | None = None,
     ) -> None:
         self.directory = directory
         self.diary: list[str] = []
@@ -426,7 +477,7 @@ class Workshop:
         self.store = FileStore(directory, Limits(quota=0, max_size=2**31 - 1, reserve=0), at_once, wall)
         self.offers = Offers(self._port)
         self.broken = False
-        self.journal = FakeJournal(journalled, self.diary)
+        self.journal = journal or FakeJournal(journalled, self.diary)
         self.journal.full = full
         if file:
             self.upload()
@@ -438,6 +489,7 @@ class Workshop:
             journal=self.journal,
             clock=self.clock,
             wall=wall,
+            gate=gate,
         )
         self.link = FakeLink(self.links, ID, self.diary)
 
@@ -487,10 +539,11 @@ class Workshop:
 
     @property
     def happenings(self) -> list[str]:
-        return [type for type in events(self.fleet) if type != "online"]
+        """What was told of jobs and prints."""
+        return [type for type in events(self.fleet) if type not in ("online", "plate_clear", "needs_plate")]
 
-    def print(self) -> Job:
-        return self.jobs.print(ID, self.file, None)
+    def print(self, plate_clear: bool | None = None) -> Job:
+        return self.jobs.print(ID, self.file, plate_clear, "somebody")
 
     def pump(self, seconds: float) -> None:
         """Let time pass as the daemon does; a connected printer is not silent."""

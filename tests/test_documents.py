@@ -50,7 +50,14 @@ class PrinterTests(DocumentCase):
                 "last_update": EPOCH,
                 "age_s": 1.9,
                 "job": None,
-                "plate": None,
+                "plate": {
+                    "state": "occupied",
+                    "revision": 1,
+                    "by": None,
+                    "at": None,
+                    "job": None,
+                    "reason": "print_seen",
+                },
                 "hold_reason": None,
                 "message": None,
                 "raw": {
@@ -185,7 +192,7 @@ class FileNameTests(DocumentCase):
         """During a delivery the file is the one that is sent, whatever was printed before."""
         self.document(printing(100, number=16, current=0, filename="old.goo"))
         self.rig.put("next.goo")
-        self.rig.post(f"/v1/printers/{SATURN}/print", {"file": "next.goo"})
+        self.rig.post(f"/v1/printers/{SATURN}/print", {"file": "next.goo", "plate_clear": True})
         self.link.answer()
         wire = wire_name(self.rig.store.list()[0])
         document = self.document(
@@ -247,8 +254,6 @@ class JobDocumentTests(DocumentCase):
         self.document(Status((0,)))
         self.rig.put()
         job_id = self.rig.post(f"/v1/printers/{SATURN}/print", {"file": "plate.goo"}).json["job"]["id"]
-        later = self.make()
         self.rig.jobs.stop_all()
-        (later.directory / "jobs.json").write_bytes((self.rig.directory / "jobs.json").read_bytes())
-        later = type(later)(later.directory)
+        later = type(self.rig)(self.rig.directory)
         self.assertEqual(later.get(f"/v1/jobs/{job_id}").json["printer"], SATURN)

@@ -23,8 +23,8 @@ __all__ = ["CLIENTS_LIMITS", "ClientIdentity", "ClientsPolicy", "Obey"]
 CLIENTS_LIMITS = Limits(connections=2_000, connections_per_address=200, connects_per_second=50)
 """Dashboards and scripts, not a public service."""
 
-Obey = Callable[[str, bytes, str, bool], object]
-"""Takes an allowed command: the slug, the payload, who asks, and whether the message may have come before."""
+Obey = Callable[[str, bytes, str, frozenset[str], bool], object]
+"""Takes an allowed command: slug, payload, who asks, with which scopes, and whether the message may be a repetition."""
 
 _log = logger("sdcpd.broker.clients")
 
@@ -110,7 +110,8 @@ class ClientsPolicy(OpenPolicy):
     def published(self, identity: Identity, packet: mqtt.Publish) -> None:
         """A command reaches who obeys it; with DUP, at any QoS, nobody knows whether it did so before."""
         if is_command(packet.topic):
-            self._obey(packet.topic.split("/")[1], packet.payload, _client(identity).name, packet.dup)
+            client = _client(identity)
+            self._obey(packet.topic.split("/")[1], packet.payload, client.name, client.scopes, packet.dup)
 
     def _warn(self, what: str, topic: str) -> None:
         """Say it, unless the like was said often enough just now: a client can provoke it with every packet."""

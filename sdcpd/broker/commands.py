@@ -42,6 +42,12 @@ class Command(Struct, frozen=True, forbid_unknown_fields=True):
     id: Annotated[str, Meta(max_length=128)] | int | None = None
 
 
+class NotAllowed(SdcpdError):
+    """The key lacks a scope."""
+
+    code = "forbidden"
+
+
 class Commands:
     """Takes commands to ``Jobs``."""
 
@@ -51,10 +57,11 @@ class Commands:
         self._jobs = jobs
         self._store = store
 
-    def obey(self, slug: str, payload: bytes, by: str, repeated: bool) -> None:
+    def obey(self, slug: str, payload: bytes, by: str, scopes: frozenset[str], repeated: bool) -> None:
         """Do what one message asks, and say what came of it.
 
-        ``repeated``: the message may have come before, perhaps in another life of the daemon; it is not obeyed.
+        ``scopes`` is what ``by`` may do. ``repeated``: the message may have come before, perhaps in another life of the
+        daemon; it is not obeyed.
         """
         try:
             wish = msgspec.json.decode(payload, type=Command)
@@ -68,17 +75,21 @@ class Commands:
             self._answer(slug, {**result, "ok": False, "error": _REPEATED})
             return
         _log.info("{who} asks {slug} by MQTT: {command}", who=by, slug=slug[:64], command=wish.command)
-        doing: Deferred[Any] = maybeDeferred(self._do, slug, wish)
+        doing: Deferred[Any] = maybeDeferred(self._do, slug, wish, by, scopes)
         doing.addCallbacks(
             lambda done: self._answer(slug, {**result, "ok": True, **done}),
             lambda failure: self._answer(slug, {**result, "ok": False, "error": _refusal(failure)}),
         )
         doing.addErrback(lambda failure: _log.failure("A result could not be published", failure))
 
-    def _do(self, slug: str, wish: Command) -> Mapping[str, Any] | Deferred[Mapping[str, Any]]:
+    def _do(
+        self, slug: str, wish: Command, by: str, scopes: frozenset[str]
+    ) -> Mapping[str, Any] | Deferred[Mapping[str, Any]]:
         printer = self._fleet.get(slug)
         if wish.command == "print":
-            job = self._jobs.print(printer.id, self._store.get(wish.file), wish.plate_clear)
+            if wish.plate_clear is not None and "plate" not in scopes:
+                raise NotAllowed(f"{by} may not speak for the plate.", 'Give its key the scope "plate".')
+            job = self._jobs.print(printer.id, self._store.get(wish.file), wish.plate_clear, by)
             return {"job": job.id}
         ask: Callable[[str], Deferred[Any] | None] = getattr(self._jobs, wish.command)
         answered = ask(printer.id)

@@ -50,6 +50,11 @@ class Client:
         self.is_loopback = is_loopback
         self.scopes = scopes
 
+    @property
+    def name(self) -> str:
+        """Who it is, for people: kept with what was asked for."""
+        return self.address or "this machine"
+
 
 _FORWARDER = Client("of an unknown proxy", False, frozenset())
 

@@ -15,7 +15,9 @@ from twisted.internet.defer import CancelledError
 from twisted.python.failure import Failure
 
 from sdcpd import errors
+from sdcpd.documents import PlateDocument, plate_document
 from sdcpd.logs import logger
+from sdcpd.plate import PlateNotClear
 from sdcpd.web.answer import Answer
 
 __all__ = ["ErrorBody", "ErrorDocument", "Refusal", "error_answer", "refused"]
@@ -53,6 +55,8 @@ class ErrorBody(Struct, frozen=True, omit_defaults=True):
     message: str
     hint: str = ""
     ack: int | None = None
+    plate: PlateDocument | None = None
+    """The plate as it is, if it is the reason."""
 
 
 class ErrorDocument(Struct, frozen=True):
@@ -91,7 +95,8 @@ def refused(failure: Failure) -> Answer | Failure:
     if isinstance(error, errors.SdcpdError):
         status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
         ack = error.ack if isinstance(error, errors.CommandRefused) else None
-        return error_answer(status, ErrorBody(error.code, error.message, error.hint, ack))
+        plate = plate_document(error.plate) if isinstance(error, PlateNotClear) else None
+        return error_answer(status, ErrorBody(error.code, error.message, error.hint, ack, plate))
     number = secrets.token_hex(4)
     _log.failure("Request failed (error {number})", failure, number=number)
     message = f"The daemon failed; its log says why under number {number}."

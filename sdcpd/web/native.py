@@ -10,7 +10,15 @@ from msgspec import Struct
 from twisted.internet.defer import Deferred
 
 from sdcpd.codec.sdcp import Response
-from sdcpd.documents import AckDocument, Documents, JobAnswer, JobDocument, PrinterDocument
+from sdcpd.documents import (
+    AckDocument,
+    Documents,
+    JobAnswer,
+    JobDocument,
+    PlateAnswer,
+    PrinterDocument,
+    plate_document,
+)
 from sdcpd.files import FileStore
 from sdcpd.fleet import Fleet
 from sdcpd.jobs import Jobs
@@ -18,7 +26,7 @@ from sdcpd.web.answer import Answer, json_answer
 from sdcpd.web.errors import Refusal
 from sdcpd.web.routes import Call, Route
 
-__all__ = ["NativeApi", "PrintRequest"]
+__all__ = ["NativeApi", "PlateRequest", "PrintRequest"]
 
 
 class PrintRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -26,6 +34,13 @@ class PrintRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
     file: str
     plate_clear: bool | None = None
+
+
+class PlateRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """What somebody who looked says of a plate; a confirmation names the revision that was looked at."""
+
+    clear: bool
+    revision: int | None = None
 
 
 class NativeApi:
@@ -37,12 +52,21 @@ class NativeApi:
         self._store = store
         self._documents = documents
         one = "/v1/printers/<name>"
+        refusals = (404, 409, 422, 503, 507)
         self.routes = (
             Route("GET", "/v1/printers", "view", self.printers, list[PrinterDocument]),
             Route("GET", one, "view", self.printer, PrinterDocument, also=(404,)),
             Route(
-                "POST", f"{one}/print", "control", self.print, JobAnswer, 202, PrintRequest, also=(404, 409, 422, 503)
+                "POST",
+                f"{one}/print",
+                "control",
+                self.print,
+                JobAnswer,
+                202,
+                PrintRequest,
+                also=refusals,
             ),
+            Route("POST", f"{one}/plate", "plate", self.plate, PlateAnswer, 200, PlateRequest, also=(404, 409, 422)),
             Route("POST", f"{one}/pause", "control", self.pause, AckDocument, also=(404, 409, 503, 504)),
             Route("POST", f"{one}/resume", "control", self.resume, AckDocument, also=(404, 409, 503, 504)),
             Route("POST", f"{one}/stop", "control", self.stop, AckDocument, also=(404, 409, 503, 504)),
@@ -62,9 +86,28 @@ class NativeApi:
         """Deliver a stored file if the printer does not have it, and start it; the job tells what becomes of it."""
         wish = call.json(PrintRequest)
         printer = self._fleet.get(name)
-        job = self._jobs.print(printer.id, self._store.get(wish.file), wish.plate_clear)
+        if wish.plate_clear is not None:
+            call.must_have("plate")
+        job = self._jobs.print(printer.id, self._store.get(wish.file), wish.plate_clear, call.client.name)
         location = {"Location": f"/v1/jobs/{job.id}"}
         return json_answer(JobAnswer(self._documents.job(job)), 202, location)
+
+    def plate(self, call: Call, name: str) -> Answer:
+        """Say that the plate is clear, or that something is on it; the answer is the plate as it is now."""
+        word = call.json(PlateRequest)
+        printer = self._fleet.get(name)
+        if not word.clear:
+            plate = self._jobs.plates.occupy(printer, call.client.name)
+        elif word.revision is None:
+            raise Refusal(
+                422,
+                "bad_body",
+                "The JSON body does not fit: expected the revision of the plate that was looked at.",
+                f"GET /v1/printers/{printer.slug} tells it: it is {printer.plate.revision} now.",
+            )
+        else:
+            plate = self._jobs.plates.confirm(printer, word.revision, call.client.name)
+        return json_answer(PlateAnswer(plate_document(plate)))
 
     def pause(self, call: Call, name: str) -> Deferred[Answer]:
         """Pause the print."""

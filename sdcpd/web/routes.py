@@ -48,6 +48,16 @@ class Call:
         self.request = request
         self.client = client
 
+    def must_have(self, scope: str) -> None:
+        """Refuse what needs one more scope than the route itself."""
+        if scope not in self.client.scopes:
+            raise Refusal(
+                403,
+                "forbidden",
+                f"{self.client.name} may not do this: it needs the scope {scope!r} as well.",
+                "An administrator can grant it under [access] trusted.",
+            )
+
     @property
     def body(self) -> Body:
         """The streamed body of an upload."""

@@ -41,11 +41,13 @@ class ClientsTestCase(ServerTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.obeyed: list[tuple[str, bytes, str, bool]] = []
+        self.scopes: list[frozenset[str]] = []
         self.policy = ClientsPolicy(settings(self.anonymous), self.obey, self.clock.seconds)
         self.clients = self.serve(self.policy)
 
-    def obey(self, slug: str, payload: bytes, by: str, repeated: bool) -> None:
+    def obey(self, slug: str, payload: bytes, by: str, scopes: frozenset[str], repeated: bool) -> None:
         self.obeyed.append((slug, payload, by, repeated))
+        self.scopes.append(scopes)
 
     def serve(self, policy: ClientsPolicy) -> Server:
         server = Server(self.clock, self.router, policy, CLIENTS_LIMITS)

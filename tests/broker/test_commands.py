@@ -15,6 +15,7 @@ from sdcpd.config import MqttClients, MqttKey
 from sdcpd.files import StoredFile
 from sdcpd.jobs import Jobs
 from sdcpd.links import COMMAND_TIMEOUT
+from sdcpd.plate import Gate
 from sdcpd.progress import Job, JobState
 from tests.broker.kit import Client, ServerTestCase, connect_packet
 from tests.fakes import ID, Workshop, wall
@@ -22,6 +23,8 @@ from tests.fakes import ID, Workshop, wall
 SLUG = "bench-left"
 SHA256 = "2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683"
 """Of the key that is called ``key``."""
+PILOT = "07ae38b93d8054d84aac37039c71ad114a8685a3857084d568f260ce69f0737f"
+"""Of the key that is called ``pilot``."""
 
 
 class CommandsTests(ServerTestCase):
@@ -35,16 +38,20 @@ class CommandsTests(ServerTestCase):
         self.workshop.connect()
         self.home = self.come(self.workshop.jobs)
 
-    def come(self, jobs: Jobs) -> Client:
+    def come(self, jobs: Jobs, key: bytes = b"key") -> Client:
         """A client that listens to results."""
         commands = Commands(self.router, self.workshop.fleet, jobs, self.workshop.store)
-        settings = MqttClients("tcp:1884", False, (MqttKey("home", SHA256, ("view", "control")),))
+        settings = MqttClients(
+            "tcp:1884",
+            False,
+            (MqttKey("home", SHA256, ("view", "control", "plate")), MqttKey("pilot", PILOT, ("view", "control"))),
+        )
         policy = ClientsPolicy(settings, commands.obey, self.clock.seconds)
         server = Server(self.clock, self.router, policy, CLIENTS_LIMITS)
         server.doStart()
         self.addCleanup(server.doStop)
         client = Client(server)
-        client.say(connect_packet("c", username="", password=b"key"))
+        client.say(connect_packet("c", username="", password=key))
         client.take()
         client.subscribe("sdcpd/+/result", qos=1)
         return client
@@ -110,6 +117,21 @@ class CommandsTests(ServerTestCase):
         error = self.refusal()
         self.assertEqual(error["code"], "not_now")
         self.assertIn("already has a job", error["message"])
+
+    def test_plate(self) -> None:
+        """The gate stands before this way, too; only a key that may speak for the plate can open it."""
+        self.workshop.jobs.plates.occupy(self.workshop.fleet.get(ID), "Ann")
+        self.ask(command="print", file="benchy.goo")
+        self.assertEqual(self.refusal()["code"], "plate_not_clear")
+        home, self.home = self.home, self.come(self.workshop.jobs, b"pilot")
+        self.ask(command="print", file="benchy.goo", plate_clear=True)
+        self.assertEqual(self.refusal()["code"], "forbidden")
+        self.assertEqual(self.workshop.link.commands(), [])
+        self.home = home
+        self.results()
+        self.ask(command="print", file="benchy.goo", plate_clear=True)
+        self.assertTrue(self.result()["ok"])
+        self.assertEqual(self.workshop.fleet.get(ID).plate.by, "key:home")
 
     def test_stop_before_start(self) -> None:
         """A delivery that is stopped before the start needs no word of the printer."""
@@ -232,8 +254,9 @@ class BrokenJobs(Jobs):
             journal=workshop.journal,
             clock=workshop.clock,
             wall=wall,
+            gate=Gate.OFF,
         )
 
-    def print(self, mainboard_id: str, file: StoredFile, plate_clear: bool | None) -> Job:
+    def print(self, mainboard_id: str, file: StoredFile, plate_clear: bool | None, by: str) -> Job:
         """Not now."""
         raise RuntimeError("a bug of ours")

@@ -54,8 +54,8 @@ class PrintTests(Journey):
         [element] = self.daemon.get("/status")
         self.assertEqual(element["status"]["PrintInfo"]["Status"], 16)
         self.assertEqual(element["status"]["PrintInfo"]["Filename"], file["wire_name"])
-        expected = ["online", "transfer_started", "transfer_done", "print_started", "print_finished"]
-        self.assertEqual(self.happenings(), expected)
+        expected = ["transfer_started", "transfer_done", "print_started", "print_finished"]
+        self.assertEqual(self.happenings(), ["online", "plate_clear", *expected, "needs_plate"])
         stored = {found["name"]: found for found in self.printers.ask("state")["files"]}
         self.assertEqual(stored[file["wire_name"]]["md5"], file["md5"])
         self.assertEqual(self.printers.ask("violations"), [])

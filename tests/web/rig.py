@@ -33,6 +33,7 @@ from sdcpd.journal import Journal
 from sdcpd.links import Links, Session
 from sdcpd.logs import set_level
 from sdcpd.offers import Offers
+from sdcpd.plate import Gate
 from sdcpd.web.app import WebApp
 
 T = TypeVar("T")
@@ -204,6 +205,7 @@ class Rig:
             journal=self.journal,
             clock=self.clock,
             wall=self.wall,
+            gate=Gate(parse(config).plate.gate),
         )
         self.adopted: list[str] = []
         self.deaf: set[str] = set()

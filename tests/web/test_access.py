@@ -14,7 +14,7 @@ STRANGER = "203.0.113.5"
 CONFIG = """
 [access.trusted]
 "192.168.1.0/24" = ["view"]
-"192.168.1.78" = ["upload", "control"]
+"192.168.1.78" = ["upload", "control", "plate"]
 "fd00::/8" = ["view"]
 
 [web]
@@ -48,6 +48,7 @@ class AddressTests(AccessCase):
         ("GET", "/v1/printers", 403, 200, 200),
         ("GET", "/v1/printers/<name>", 403, 404, 404),
         ("POST", "/v1/printers/<name>/print", 403, 403, 422),
+        ("POST", "/v1/printers/<name>/plate", 403, 403, 422),
         ("POST", "/v1/printers/<name>/pause", 403, 403, 404),
         ("POST", "/v1/printers/<name>/resume", 403, 403, 404),
         ("POST", "/v1/printers/<name>/stop", 403, 403, 404),

@@ -160,7 +160,9 @@ class ElementTests(StatusCase):
         """A job that waits says why; one that has ended does not."""
         self.rig.publish(WAITING)
         self.rig.put()
-        self.assertEqual(self.rig.post(f"/v1/printers/{SATURN}/print", {"file": "plate.goo"}).status, 202)
+        self.assertEqual(
+            self.rig.post(f"/v1/printers/{SATURN}/print", {"file": "plate.goo", "plate_clear": True}).status, 202
+        )
         self.assertIsNone(self.element()["hold_reason"])
         self.rig.clock.advance(20)
         self.rig.jobs.sweep()
@@ -232,7 +234,7 @@ class EnumTests(StatusCase):
         self.rig.put()
         file = self.rig.store.get("plate.goo")
         self.rig.publish(Status((0,), transfer=TransferInfo(2, 29, 29, 29, wire_name(file))))
-        self.rig.post(f"/v1/printers/{SATURN}/print", {"file": "plate.goo"})
+        self.rig.post(f"/v1/printers/{SATURN}/print", {"file": "plate.goo", "plate_clear": True})
         self.link.answer()
         self.rig.publish(
             Status((1,), 0, PrintInfo(10, filename=wire_name(file)), TransferInfo(2, 29, 29, 29, wire_name(file)))

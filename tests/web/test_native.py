@@ -114,6 +114,7 @@ class PrintTests(NativeCase):
                 "print_paused",
                 "print_resumed",
                 "print_finished",
+                "needs_plate",
             ],
         )
 
@@ -170,6 +171,78 @@ class PrintTests(NativeCase):
         """A V3 printer is listed and cannot be worked with yet, and says so."""
         self.rig.announce("V3V3", "Mars 5 Ultra", generation=Generation.V3)
         self.assert_refused(self.print(name="V3V3"), 409, "not_now")
+
+
+class PlateTests(NativeCase):
+    """``POST .../plate`` and the gate."""
+
+    config = '[access]\ntrusted = {"192.168.1.0/24" = ["view", "control"]}\n'
+
+    def plate(self, document: Any, **more: Any) -> Any:
+        return self.rig.post(f"{BASE}/plate", document, **more)
+
+    def occupied(self) -> Any:
+        """A print at the touchscreen has ended; the plate's document."""
+        self.rig.publish(printing(100, number=16, current=0))
+        return self.rig.get(BASE).json["plate"]
+
+    def test_gate(self) -> None:
+        """Without a word of somebody nothing is printed on; the refusal brings the plate and what to do."""
+        plate = self.occupied()
+        self.assertEqual((plate["state"], plate["revision"], plate["reason"]), ("occupied", 1, "print_found"))
+        error = self.assert_refused(self.print(), 409, "plate_not_clear")
+        self.assertEqual(error["plate"], plate)
+        self.assertIn('"revision": 1', error["hint"])
+        self.assertEqual(self.commands, [])
+        reply = self.plate({"clear": True, "revision": 1})
+        self.assertEqual(reply.status, 200)
+        self.assertEqual(reply.json["plate"], self.rig.get(BASE).json["plate"])
+        self.assertEqual(
+            {**reply.json["plate"], "at": None},
+            {"state": "clear", "revision": 2, "by": "127.0.0.1", "at": None, "job": None, "reason": None},
+        )
+        self.assertEqual(self.print().status, 202)
+
+    def test_stale(self) -> None:
+        """A word for an older revision is refused, with the plate as it is now."""
+        self.occupied()
+        for revision in (0, 2):
+            error = self.assert_refused(self.plate({"clear": True, "revision": revision}), 409, "plate_changed")
+            self.assertEqual(error["plate"]["revision"], 1)
+
+    def test_no_revision(self) -> None:
+        """A confirmation without the revision that was looked at is none."""
+        error = self.assert_refused(self.plate({"clear": True}), 422, "bad_body")
+        self.assertIn("it is 0 now", error["hint"])
+
+    def test_printing(self) -> None:
+        """The plate of a printer that prints cannot be said to be clear."""
+        self.rig.publish(printing(5))
+        self.assert_refused(self.plate({"clear": True, "revision": 1}), 409, "not_now")
+
+    def test_occupied_by_word(self) -> None:
+        """Who sees something on the plate can say so, and then nothing is started."""
+        self.assertEqual(self.plate({"clear": False}).json["plate"]["reason"], "reported")
+        self.assert_refused(self.print(), 409, "plate_not_clear")
+
+    def test_scope(self) -> None:
+        """Who may print may not for that reason speak for the plate."""
+        self.occupied()
+        away = "192.168.1.7"
+        self.assert_refused(self.plate({"clear": True, "revision": 1}, address=away), 403, "forbidden")
+        wish = {"file": "plate.goo", "plate_clear": True}
+        error = self.assert_refused(self.rig.post(f"{BASE}/print", wish, address=away), 403, "forbidden")
+        self.assertIn("'plate'", error["message"])
+        self.assert_refused(self.rig.post(f"{BASE}/print", {"file": "plate.goo"}, address=away), 409, "plate_not_clear")
+        self.assertEqual(self.commands, [])
+
+    def test_event(self) -> None:
+        """That a plate waits for somebody, and that it is clear, are events."""
+        self.occupied()
+        self.plate({"clear": True, "revision": 1})
+        events = self.rig.get("/v1/updates?events=recent").json["events"]
+        found = [(event["type"], event["data"]["revision"]) for event in events if "plate" in event["type"]]
+        self.assertEqual(found, [("needs_plate", 1), ("plate_clear", 2)])
 
 
 class CommandTests(NativeCase):

@@ -114,7 +114,11 @@ class OpenapiTests(WebCase):
         pending = self.rig.begin("POST", f"{printer}/pause")
         link.answer()
         self.check("POST", "", f"{one}/pause", pending.reply)
+        self.check("POST", "", f"{one}/plate", self.rig.post(f"{printer}/plate", {"clear": True, "revision": 0}))
         self.check("DELETE", "", "/v1/files/{name}", self.rig.ask("DELETE", "/v1/files/plate.goo"))
+        self.rig.publish(Status((0,)))
+        self.check("POST", "", f"{one}/plate", self.rig.post(f"{printer}/plate", {"clear": True, "revision": 0}))
+        self.check("POST", "", f"{one}/plate", self.rig.post(f"{printer}/plate", {"clear": False}))
         self.check("GET", "", "/status", self.rig.get("/status", {"If-None-Match": "*"}))
 
     def test_no_docstring(self) -> None:
