@@ -63,9 +63,12 @@ class _State(Enum):
 class Upload:
     """One file on its way in: begun by ``FileStore.begin``, ended by ``finish`` or ``abort``."""
 
-    def __init__(self, store: FileStore, name: str, length: int | None, descriptor: int, partial: str) -> None:
+    def __init__(
+        self, store: FileStore, name: str, length: int | None, promise: int, descriptor: int, partial: str
+    ) -> None:
         self.name = name
         self.length = length
+        self.promise = promise
         self.received = 0
         self.identity: Identity | None = None
         self._store = store
@@ -89,6 +92,10 @@ class Upload:
         except StoreError:
             self.abort()
             raise
+
+    def rename(self, name: str) -> None:
+        """Be kept under another name: some clients tell it only behind the file. Raises ``BadName``."""
+        self.name = display_name(name)
 
     def finish(self) -> Deferred[StoredFile]:
         """Keep the file; fires when it is safely on disk. Cancelling gives up waiting, not the file.
@@ -180,8 +187,12 @@ class FileStore:
         """How full the store is."""
         return Usage(self._used, self._limits.quota, self._spool.free())
 
-    def begin(self, name: str, length: int | None) -> Upload:
-        """Begin an upload of ``length`` bytes, if that is known; the room for them is reserved.
+    def check_room(self, size: int) -> None:
+        """See that a file of so many bytes may come. Raises ``FileTooLarge``, ``StoreFull``, ``StoreError``."""
+        self._check_room(size, size)
+
+    def begin(self, name: str, length: int | None, at_least: int = 0) -> Upload:
+        """Begin an upload of ``length`` bytes, or of ``at_least`` so many; the room for them is reserved.
 
         Raises ``BadName``, ``UnknownFormat`` (nothing announced), ``FileTooLarge``, ``StoreFull``,
         ``StoreError`` if the disk fails.
@@ -189,10 +200,11 @@ class FileStore:
         name = display_name(name)
         if length == 0:
             identify(b"")
-        self._check_room(length or 0, length or 0)
+        promise = at_least if length is None else length
+        self._check_room(promise, promise)
         with disk():
             descriptor, partial = self._spool.create()
-        upload = Upload(self, name, length, descriptor, partial)
+        upload = Upload(self, name, length, promise, descriptor, partial)
         self._uploads.add(upload)
         return upload
 
@@ -254,9 +266,9 @@ class FileStore:
     # For Upload only.
 
     def _make_room(self, upload: Upload, total: int) -> None:
-        """See that ``upload`` may grow to ``total`` bytes; an announced length was reserved at the beginning."""
-        if upload.length is None:
-            self._check_room(total, total - upload.received)
+        """See that ``upload`` may grow to ``total`` bytes; what it promised was reserved at the beginning."""
+        if total > upload.promise:
+            self._check_room(total, total - max(upload.received, upload.promise))
 
     async def _keep(self, upload: Upload, identity: Identity, md5: str, descriptor: int, partial: str) -> StoredFile:
         """Make the partial a stored file."""
@@ -362,8 +374,8 @@ class FileStore:
 
     def _check_room(self, total: int, more: int) -> None:
         """See that a file may have ``total`` bytes and that ``more`` of them fit beside what was promised."""
-        promised = sum(max(upload.length or 0, upload.received) for upload in self._uploads)
-        awaited = sum(max(0, (upload.length or 0) - upload.received) for upload in self._uploads)
+        promised = sum(max(upload.promise, upload.received) for upload in self._uploads)
+        awaited = sum(max(0, upload.promise - upload.received) for upload in self._uploads)
         with disk():
             free = self._spool.free()
         self._limits.admit(total, more, self._used + promised, free - awaited)

@@ -1,4 +1,4 @@
-"""Files over HTTP: upload by raw body, list, download with Range, delete.
+"""Files over HTTP: upload by raw body or by form, list, download with Range, delete.
 
 One decision: a body goes from the connection into the store piece by piece, and everything that can be known
 from the head (name, length, room) is refused before the first piece is read.
@@ -13,8 +13,9 @@ from twisted.web.resource import IResource
 
 from sdcpd.documents import FileAnswer, FileDocument
 from sdcpd.errors import FileMissing
-from sdcpd.files import FileStore, StoredFile, wire_name
+from sdcpd.files import FileStore, StoredFile, Upload, wire_name
 from sdcpd.web.answer import Answer, has_etag, json_answer
+from sdcpd.web.multipart import FORM, FilePart, Form, receive_form
 from sdcpd.web.routes import Call, Route
 from sdcpd.web.serve import ServedFile
 from sdcpd.web.upload import receive_upload
@@ -24,7 +25,7 @@ __all__ = ["FilesApi", "file_document", "is_upload"]
 
 def is_upload(method: bytes, path: bytes) -> bool:
     """Whether a request's body is streamed into the store."""
-    return method == b"PUT" and path.startswith(b"/v1/files/")
+    return (method == b"PUT" and path.startswith(b"/v1/files/")) or (method == b"POST" and path == b"/v1/files")
 
 
 def file_document(file: StoredFile) -> FileDocument:
@@ -48,9 +49,11 @@ class FilesApi:
         self._store = store
         one = "/v1/files/<path:name>"  # with slashes, so that such a name gets its own refusal
         octets = "application/octet-stream"
+        refusals = (400, 413, 422, 507)
         self.routes = (
             Route("GET", "/v1/files", "view", self.list, list[FileDocument]),
-            Route("PUT", one, "upload", self.put, FileAnswer, 201, upload=True, also=(400, 413, 422, 507)),
+            Route("PUT", one, "upload", self.put, FileAnswer, 201, upload=octets, also=refusals),
+            Route("POST", "/v1/files", "upload", self.post, FileAnswer, 201, upload=FORM, also=refusals),
             Route("GET", one, "view", self.get, content=octets, also=(206, 304, 404, 416)),
             Route("DELETE", one, "upload", self.delete, status=204, content="", also=(404, 409)),
         )
@@ -63,6 +66,16 @@ class FilesApi:
         """Store the request's body under this name; the same name again replaces what it stands for."""
         upload = self._store.begin(name, call.body.length)
         return receive_upload(call.body, upload).addCallback(_stored)
+
+    def post(self, call: Call) -> Deferred[Answer]:
+        """Store the file of a form under its filename, which may stand before or behind other fields."""
+
+        def begin(part: FilePart) -> Upload:
+            return self._store.begin(part.filename, None, form.at_least)
+
+        form = Form(call.header("content-type"), call.body.length, begin)
+        self._store.check_room(form.at_least)
+        return receive_form(call.body, form, Upload.finish).addCallback(_stored)
 
     def get(self, call: Call, name: str) -> Answer | IResource:
         """The file's bytes, whole or a Range of them; by its name or its MD5."""

@@ -14,11 +14,21 @@ from typing import Any
 import msgspec
 
 from sdcpd.web.errors import ErrorDocument
+from sdcpd.web.multipart import FORM
 from sdcpd.web.routes import Route
 
 __all__ = ["openapi"]
 
 _PART = re.compile(r"<(?:\w+:)?(\w+)>")
+_UPLOADS: Mapping[str, object] = {
+    FORM: {
+        "schema": {
+            "type": "object",
+            "properties": {"file": {"type": "string", "contentMediaType": "application/octet-stream"}},
+            "required": ["file"],
+        }
+    }
+}
 
 
 def openapi(routes: Iterable[Route], version: str) -> Mapping[str, object]:
@@ -64,7 +74,7 @@ def _operation(route: Route, schema_of: Mapping[str, Any]) -> dict[str, object]:
         body = {"application/json": {"schema": schema_of[repr(route.takes)]}}
         operation["requestBody"] = {"required": True, "content": body}
     if route.upload:
-        operation["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
+        operation["requestBody"] = {"required": True, "content": {route.upload: _UPLOADS.get(route.upload, {})}}
     return operation
 
 

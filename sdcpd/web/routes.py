@@ -123,8 +123,8 @@ class Route(Struct, frozen=True):
     query: tuple[Parameter, ...] = ()
     content: str = "application/json"
     """The content type of a successful answer."""
-    upload: bool = False
-    """Whether the body is streamed to the handler."""
+    upload: str = ""
+    """The content type of a body that is streamed to the handler."""
     also: tuple[int, ...] = ()
     """Statuses of refusals that are particular to this route."""
 

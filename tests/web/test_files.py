@@ -186,7 +186,7 @@ class UploadTests(FilesCase):
         for target in ("/v1/files", "/v1/files/"):
             reply = self.rig.ask("PUT", target)
             self.assert_refused(reply, 405, "method_not_allowed")
-            self.assertEqual(reply.headers["allow"], "GET, HEAD")
+            self.assertEqual(reply.headers["allow"], "GET, HEAD, POST")
 
     def test_what_streams(self) -> None:
         """Only uploads of files are streamed; other bodies are small and complete."""

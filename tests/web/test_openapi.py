@@ -36,7 +36,7 @@ class OpenapiTests(WebCase):
             named = {p["name"] for p in operation["parameters"]}
             self.assertEqual(named, {p.name for p in route.query} | set(re.findall(r"{(\w+)}", path)))
             self.assertIn(str(route.status), operation["responses"])
-            self.assertEqual("requestBody" in operation, route.takes is not None or route.upload)
+            self.assertEqual("requestBody" in operation, route.takes is not None or bool(route.upload))
 
     def test_operation_ids(self) -> None:
         """Each operation has a name of its own that a generator can make a function of."""
