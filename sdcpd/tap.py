@@ -18,6 +18,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, ClassVar
 
+from msgspec.structs import asdict
 from twisted.application.internet import TimerService
 from twisted.application.service import IService, MultiService, Service
 from twisted.internet.defer import Deferred
@@ -52,6 +53,7 @@ from sdcpd.plate import Gate
 from sdcpd.roster import Roster
 from sdcpd.web.app import WebApp
 from sdcpd.web.downloads import DownloadsSite
+from sdcpd.web.metrics import Door, MetricsApi
 
 __all__ = ["Options", "makeService"]
 
@@ -210,6 +212,11 @@ def makeService(options: Options) -> IService:
         raise SystemExit(f"sdcpd: [sdcpd] state_directory: cannot be used: {error}.") from error
 
 
+def _door(server: Server) -> Door:
+    violations = {kind.value: count for kind, count in server.violations.items()}
+    return Door(server.accepted, server.connections, server.queued_bytes, violations)
+
+
 def _state_directory(config: Config) -> Path:
     directory = Path(config.sdcpd.state_directory).absolute()
     try:
@@ -279,12 +286,19 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
             raise NotNow("The daemon takes over new settings just now.", "Ask again in a moment.")
         discovery.adopt(mainboard_id)
 
+    router = Router(reactor.seconds, Storage())
+    commands = Commands(router, fleet, jobs, store)
+    doors: dict[str, Server] = {}
+    metrics = MetricsApi(
+        version("sdcpd"), fleet, lambda: asdict(router.counters), lambda: {n: _door(s) for n, s in doors.items()}
+    )
     web = WebApp(
         config,
         version("sdcpd"),
         fleet=fleet,
         jobs=jobs,
         store=store,
+        metrics=metrics,
         clock=reactor,
         wall=wall,
         failing=lambda: journal.failing,
@@ -296,23 +310,22 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
         if keep:
             store.expire(wall(), keep).addErrback(lambda f: _log.failure("Old files could not be deleted", f))
 
-    router = Router(reactor.seconds, Storage())
-    commands = Commands(router, fleet, jobs, store)
-
     def sparing(factory: Factory[Any]) -> Sparing:
         most = float("inf") if limit == resource.RLIM_INFINITY else limit * CLIENTS_SHARE
         return Sparing(factory, most, _next_descriptor, reactor.seconds)
 
     def make_mqtt(config: Config) -> IService:
         policy = PrintersPolicy(router, fleet, links, reactor)
-        server = Server(reactor, router, policy, PRINTERS_LIMITS)
+        server = doors["printers"] = Server(reactor, router, policy, PRINTERS_LIMITS)
         return Listener(reactor, "[mqtt] listen", config.mqtt.listen, server)
 
     def make_clients(config: Config) -> IService:
         service = MultiService()
         settings = config.mqtt.clients
+        doors.pop("clients", None)
         if settings.listen:
             server = Server(reactor, router, ClientsPolicy(settings, commands.obey, reactor.seconds), CLIENTS_LIMITS)
+            doors["clients"] = server
             listener = Listener(reactor, "[mqtt.clients] listen", settings.listen, sparing(server))
             listener.setName("mqtt clients")
             listener.setServiceParent(service)

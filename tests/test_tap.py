@@ -207,7 +207,8 @@ class DaemonTests(TestCase):
         port = self.ports()[name][0]["port"]
         response: Any = await Agent(reactor).request(b"GET", f"http://127.0.0.1:{port}{path}".encode())
         self.assertEqual(response.code, 200)
-        return json.loads(await readBody(response))
+        body = await readBody(response)
+        return body.decode() if path == "/metrics" else json.loads(body)
 
     async def until(self, happened: Callable[[], bool]) -> None:
         """Give the reactor turns until something has happened; the test's own time-out ends it otherwise."""
@@ -234,6 +235,27 @@ class DaemonTests(TestCase):
         self.assertEqual(self.state.stat().st_mode & 0o777, 0o700)
         await self.service.stopService()
         self.assertIs(signal.getsignal(signal.SIGHUP), signal.SIG_IGN)
+
+    async def test_metrics(self) -> None:
+        """Both ports of the MQTT server are counted, each while it is open."""
+        violations = 'sdcpd_mqtt_violations_total{{door="{}",why="protocol"}} 0.0'
+        found = await self.get("/metrics")
+        self.assertIn(violations.format("printers"), found)
+        self.assertIn('sdcpd_printers{reachability="online"} 0.0', found)
+        self.assertNotIn('door="clients"', found)
+        self.write(rest='[mqtt.clients]\nlisten = "tcp:0:interface=127.0.0.1"\nanonymous = true\n')
+        await self.hang_up(lambda: self.service.config.mqtt.clients.anonymous)
+        await self.until(lambda: "mqtt clients" in self.ports())
+        with socket.create_connection(("127.0.0.1", self.ports()["mqtt clients"][0]["port"])) as client:
+            client.sendall(b"GET / HTTP/1.1")
+            client.setblocking(False)
+            await self.until(lambda: bool(select.select([client], [], [], 0)[0]))
+        found = await self.get("/metrics")
+        self.assertIn(violations.format("printers"), found)
+        self.assertIn(violations.format("clients").replace(" 0.0", " 1.0"), found)
+        self.write()
+        await self.hang_up(lambda: not self.service.config.mqtt.clients.anonymous)
+        self.assertNotIn('door="clients"', await self.get("/metrics"))
 
     async def test_reload(self) -> None:
         """SIGHUP takes another configuration over; the ports whose section is the same stay."""

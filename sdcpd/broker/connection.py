@@ -68,6 +68,11 @@ class Connection(Protocol):
         """Who this is, for people."""
         return self.peer if self._session is None else f"{self._session.identity.session} at {self.peer}"
 
+    @property
+    def queued_bytes(self) -> int:
+        """What waits here because the client does not read."""
+        return self._queued
+
     def connectionMade(self) -> None:
         """A peer has connected."""
         self._server.remember(self)

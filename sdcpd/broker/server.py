@@ -62,6 +62,11 @@ class Server(Factory):
         return len(self._connections)
 
     @property
+    def queued_bytes(self) -> int:
+        """What waits for connections that do not read, beside what the kernel and their transports hold."""
+        return sum(connection.queued_bytes for connection in self._connections)
+
+    @property
     def violations(self) -> MappingProxyType[Violation, int]:
         """How many connections were refused or ended, by why."""
         return self.complaints.counts

@@ -151,8 +151,10 @@ class ServerConnection:
 
     def _packets(self) -> Iterator[Packet]:
         try:
-            while (packet := self._read()) is not None:
+            while self._at < len(self._data) and (packet := self._read()) is not None:
                 yield packet
+            self._data = b""
+            self._at = 0
         except Exception:
             self.close()
             raise
@@ -196,11 +198,8 @@ class ServerConnection:
         return packet
 
     def _wait(self, need: int) -> None:
-        if self._at < len(self._data):
-            self._rest += self._data[self._at :]
+        self._rest += self._data[self._at :]
         self._need = need
-        self._data = b""
-        self._at = 0
 
 
 def _remaining_length(data: bytes, at: int) -> tuple[int, int]:

@@ -22,6 +22,7 @@ from sdcpd.web.access import Access
 from sdcpd.web.adoption import AdoptionApi
 from sdcpd.web.answer import TEXT, Answer
 from sdcpd.web.files import FilesApi, is_upload
+from sdcpd.web.metrics import MetricsApi
 from sdcpd.web.mslicer import StatusApi
 from sdcpd.web.native import NativeApi
 from sdcpd.web.openapi import openapi
@@ -59,6 +60,7 @@ class WebApp:
         fleet: Fleet,
         jobs: Jobs,
         store: FileStore,
+        metrics: MetricsApi,
         clock: IReactorTime,
         wall: Callable[[], float],
         failing: Callable[[], str | None],
@@ -81,6 +83,7 @@ class WebApp:
             *AdoptionApi(fleet, adopt, documents).routes,
             *FilesApi(store).routes,
             *self._updates.routes,
+            *metrics.routes,
         )
         self._described = msgspec.json.encode(openapi(self.routes, version))
 

@@ -191,6 +191,16 @@ class SlowReaderTests(ServerTestCase):
         client.wire.producer.pauseProducing()
         return client
 
+    def test_counted(self) -> None:
+        """An operator sees how much waits for clients that do not read, and that it is gone when they do."""
+        client = self.stuck()
+        self.router.publish("a", b"x" * 1000)
+        waiting = self.server.queued_bytes
+        self.assertGreater(waiting, 1000)
+        self.assertEqual(waiting, client.protocol.queued_bytes)
+        client.protocol.resumeProducing()
+        self.assertEqual(self.server.queued_bytes, 0)
+
     def test_waits(self) -> None:
         """What a slow client is sent waits for it, in order, and is not handed to the transport."""
         client = self.stuck()

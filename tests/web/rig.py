@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from msgspec.structs import asdict
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
@@ -22,6 +23,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from sdcpd.broker import Router, Storage
 from sdcpd.codec.sdcp import Announcement
 from sdcpd.codec.status import Generation, PrintInfo, Status, TransferInfo
 from sdcpd.config import parse
@@ -35,6 +37,7 @@ from sdcpd.logs import set_level
 from sdcpd.offers import Offers
 from sdcpd.plate import Gate
 from sdcpd.web.app import WebApp
+from sdcpd.web.metrics import Door, MetricsApi
 
 T = TypeVar("T")
 
@@ -209,12 +212,16 @@ class Rig:
         )
         self.adopted: list[str] = []
         self.deaf: set[str] = set()
+        self.router = Router(self.clock.seconds, Storage())
+        self.doors: dict[str, Door] = {}
+        metrics = MetricsApi("1.2.3", self.fleet, lambda: asdict(self.router.counters), lambda: self.doors)
         self.web = WebApp(
             parse(config),
             "1.2.3",
             fleet=self.fleet,
             jobs=self.jobs,
             store=self.store,
+            metrics=metrics,
             clock=self.clock,
             wall=self.wall,
             failing=lambda: self.journal.failing,
