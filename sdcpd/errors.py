@@ -13,6 +13,7 @@ __all__ = [
     "BadCursor",
     "BadFile",
     "BadKey",
+    "BadLayer",
     "BadName",
     "CommandInFlight",
     "CommandRefused",
@@ -206,6 +207,12 @@ class NotDecodable(BadFile):
     """The file is sound as far as can be told, but this part of it cannot be read here."""
 
     code = "not_decodable"
+
+
+class BadLayer(BadFile):
+    """The image data of a layer is corrupt, so no picture of it can be made."""
+
+    code = "bad_layer"
 
 
 class Interrupted(StoreError):

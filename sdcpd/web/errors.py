@@ -34,6 +34,7 @@ _STATUS: Mapping[type[errors.SdcpdError], int] = {
     errors.NotNow: 409,
     errors.OwnedElsewhere: 409,
     errors.BadCursor: 400,
+    errors.BadLayer: 422,
     errors.BadName: 422,
     errors.FileMissing: 404,
     errors.FileInUse: 409,

@@ -19,6 +19,7 @@ EXPECTED = {
     errors.NotNow: 409,
     errors.OwnedElsewhere: 409,
     errors.BadCursor: 400,
+    errors.BadLayer: 422,
     errors.BadName: 422,
     errors.FileMissing: 404,
     errors.FileInUse: 409,
