@@ -27,6 +27,7 @@ __all__ = [
     "KeyMissing",
     "LinkLost",
     "MalformedMessage",
+    "NameTaken",
     "NotDecodable",
     "NotNow",
     "OwnedElsewhere",
@@ -161,6 +162,12 @@ class FileInUse(StoreError):
     """A job still needs the file."""
 
     code = "file_in_use"
+
+
+class NameTaken(StoreError):
+    """Another file or folder has the name that a file should get."""
+
+    code = "name_taken"
 
 
 class FileTooLarge(StoreError):

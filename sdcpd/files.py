@@ -7,39 +7,36 @@ tells which bytes it has. Every change is written to disk before it is seen (``s
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Coroutine
-from enum import Enum
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
+from msgspec import structs
 from twisted.internet.defer import Deferred, DeferredLock
 
-from sdcpd.codec.identify import ENOUGH, HEAD, Identity, identify
+from sdcpd.codec.identify import Identity, identify
 from sdcpd.errors import (
     FileInUse,
     FileMissing,
-    Interrupted,
+    NameTaken,
     StoreError,
     StoreFull,
-    UnknownFormat,
 )
 from sdcpd.logs import logger
+from sdcpd.names import check_free, display_name, inside
 from sdcpd.offload import Offload
-from sdcpd.spool import Limits, Spool, StoredFile, disk, display_name, wire_name
+from sdcpd.spool import Limits, Spool, StoredFile, disk, wire_name
+from sdcpd.uploads import Upload, detached
 
-__all__ = ["FileStore", "Limits", "Offload", "StoredFile", "Upload", "Usage", "display_name", "wire_name"]
+__all__ = ["FileStore", "Limits", "Offload", "StoredFile", "Upload", "Usage", "wire_name"]
 
 _log = logger("sdcpd.files")
 
-T = TypeVar("T")
 Files = list[StoredFile]
 
-_FOOTER = bytes.fromhex("000000 07000000 444C5000")
 _WIRE = re.compile(r"[A-Za-z0-9_-]+_([0-9a-f]{8})\.(goo|ctb)")
 
 
@@ -50,115 +47,6 @@ class Usage(NamedTuple):
     quota: int
     free: int
     """What the disk has left."""
-
-
-class _State(Enum):
-    """How far an upload is."""
-
-    OPEN = "open"
-    FINISHING = "finishing"
-    CLOSED = "closed"
-
-
-class Upload:
-    """One file on its way in: begun by ``FileStore.begin``, ended by ``finish`` or ``abort``."""
-
-    def __init__(
-        self, store: FileStore, name: str, length: int | None, promise: int, descriptor: int, partial: str
-    ) -> None:
-        self.name = name
-        self.length = length
-        self.promise = promise
-        self.received = 0
-        self.identity: Identity | None = None
-        self._store = store
-        self._descriptor = descriptor
-        self._partial = partial
-        self._md5 = hashlib.md5(usedforsecurity=False)
-        self._head = b""
-        self._tail = b""
-        self._state = _State.OPEN
-
-    def write(self, data: bytes) -> None:
-        """Spool the next bytes. An upload that raised is aborted.
-
-        Raises ``UnknownFormat`` as soon as the head shows it, ``FileTooLarge``, ``StoreFull``, ``Interrupted``
-        if more bytes come than were announced or the upload has ended, ``StoreError`` if the disk fails.
-        """
-        if self._state is not _State.OPEN:
-            raise Interrupted("the upload has already ended", "Send the file again.")
-        try:
-            self._write(data)
-        except StoreError:
-            self.abort()
-            raise
-
-    def rename(self, name: str) -> None:
-        """Be kept under another name: some clients tell it only behind the file. Raises ``BadName``."""
-        self.name = display_name(name)
-
-    def finish(self) -> Deferred[StoredFile]:
-        """Keep the file; fires when it is safely on disk. Cancelling gives up waiting, not the file.
-
-        Fails with ``Interrupted`` if bytes are missing, ``UnknownFormat`` (also of a truncated .goo),
-        ``StoreFull``, ``StoreError`` if the disk fails. An upload that failed is aborted.
-        """
-        return _detached(self._finish())
-
-    def abort(self) -> None:
-        """Forget what has arrived and free its room; does nothing once ``finish`` or ``abort`` was called."""
-        if self._state is _State.OPEN:
-            os.close(self._descriptor)
-            self._drop()
-
-    def _write(self, data: bytes) -> None:
-        if len(self._head) < HEAD:
-            self._head += data[: HEAD - len(self._head)]
-            if len(self._head) >= ENOUGH:
-                self.identity = identify(self._head)
-        total = self.received + len(data)
-        if self.length is not None and total > self.length:
-            raise Interrupted(f"{self.length} bytes were announced and more came", "Send the file again.")
-        self._store._make_room(self, total)
-        with disk():
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
-        self._md5.update(data)
-        size = len(_FOOTER)
-        self._tail = data[-size:] if len(data) >= size else (self._tail + data)[-size:]
-        self.received = total
-
-    async def _finish(self) -> StoredFile:
-        if self._state is not _State.OPEN:
-            raise Interrupted("the upload has already ended", "Send the file again.")
-        try:
-            identity = self._judge()
-        except StoreError:
-            self.abort()
-            raise
-        self._state = _State.FINISHING
-        try:
-            return await self._store._keep(self, identity, self._md5.hexdigest(), self._descriptor, self._partial)
-        finally:
-            self._drop()
-
-    def _judge(self) -> Identity:
-        if self.length is not None and self.received < self.length:
-            raise Interrupted(
-                f"{self.received} of {self.length} bytes arrived", "The connection broke off; send the file again."
-            )
-        identity = identify(self._head)
-        if identity.version == "3.0" and identity.kind == "goo" and self._tail != _FOOTER:
-            raise UnknownFormat(
-                "the .goo file does not end with its footer",
-                "The file is truncated: export it again, check the room on that disk, and send it again.",
-            )
-        return identity
-
-    def _drop(self) -> None:
-        self._state = _State.CLOSED
-        self._store._ended(self, self._partial)
 
 
 class FileStore:
@@ -194,10 +82,11 @@ class FileStore:
     def begin(self, name: str, length: int | None, at_least: int = 0) -> Upload:
         """Begin an upload of ``length`` bytes, or of ``at_least`` so many; the room for them is reserved.
 
-        Raises ``BadName``, ``UnknownFormat`` (nothing announced), ``FileTooLarge``, ``StoreFull``,
+        Raises ``BadName``, ``NameTaken``, ``UnknownFormat`` (nothing announced), ``FileTooLarge``, ``StoreFull``,
         ``StoreError`` if the disk fails.
         """
         name = display_name(name)
+        check_free(name, self._names)
         if length == 0:
             identify(b"")
         promise = at_least if length is None else length
@@ -227,7 +116,27 @@ class FileStore:
 
         Fails with ``FileMissing``, ``FileInUse``, ``StoreError`` if the disk fails.
         """
-        return _detached(self._delete(name_or_md5))
+        return detached(self._delete(name_or_md5))
+
+    def move(self, name: str, to: str) -> Deferred[Files]:
+        """Give a file, or all files of a folder, another name; fires with them as they are now.
+
+        Fails with ``FileMissing``, ``BadName``, ``NameTaken``, ``StoreError`` if the disk fails.
+        """
+        return detached(self._give(name, to, keep=False))
+
+    def copy(self, name: str, to: str) -> Deferred[Files]:
+        """Give the bytes of a file or folder a second name; fails as ``move`` does."""
+        return detached(self._give(name, to, keep=True))
+
+    def delete_folder(self, folder: str) -> Deferred[None]:
+        """Remove a folder with all that is in it; fails as ``delete`` does, and then nothing is removed."""
+        return detached(self._delete_folder(folder))
+
+    def inside(self, folder: str) -> Files:
+        """The files in a folder and in the folders inside it, by upload time."""
+        folder = unicodedata.normalize("NFC", folder)
+        return [file for file in self.list() if inside(file.name, folder)]
 
     def hold(self, md5: str) -> StoredFile:
         """Keep the bytes until ``release`` was called as often as this. Raises ``FileMissing``."""
@@ -247,7 +156,7 @@ class FileStore:
         if not self._holds[md5]:
             del self._holds[md5]
             if md5 in self._kept:
-                _detached(self._settle()).addErrback(
+                detached(self._settle()).addErrback(
                     lambda failure: _log.failure("Removing {md5} failed", failure, md5=md5)
                 )
 
@@ -257,7 +166,7 @@ class FileStore:
         Bytes without a name that nobody holds any more go whatever their age. Call it for the first time only
         when the jobs that outlived a restart have their holds again.
         """
-        return _detached(self._expire(now, keep_seconds))
+        return detached(self._expire(now, keep_seconds))
 
     def list(self) -> Files:
         """Every file that has a name, by upload time."""
@@ -265,18 +174,19 @@ class FileStore:
 
     # For Upload only.
 
-    def _make_room(self, upload: Upload, total: int) -> None:
+    def make_room(self, upload: Upload, total: int) -> None:
         """See that ``upload`` may grow to ``total`` bytes; what it promised was reserved at the beginning."""
         if total > upload.promise:
             self._check_room(total, total - max(upload.received, upload.promise))
 
-    async def _keep(self, upload: Upload, identity: Identity, md5: str, descriptor: int, partial: str) -> StoredFile:
+    async def keep(self, upload: Upload, identity: Identity, md5: str, descriptor: int, partial: str) -> StoredFile:
         """Make the partial a stored file."""
         path = self._spool.path(md5, identity.extension)
         with disk():
             await self._offload(self._spool.seal, descriptor)
         async with self._changing:
             file = StoredFile(upload.name, md5, upload.received, identity.kind, identity.version, self._wall(), path)
+            check_free(file.name, self._names)
             with disk():
                 await self._offload(self._spool.place, partial, file)
             try:
@@ -288,10 +198,10 @@ class FileStore:
         _log.info("Stored {name}: {size} bytes, MD5 {md5}", name=file.name, size=file.size, md5=md5)
         return file
 
-    def _ended(self, upload: Upload, partial: str) -> None:
+    def ended(self, upload: Upload, partial: str) -> None:
         """Free what was reserved; the partial of a kept upload is gone already."""
         self._uploads.discard(upload)
-        _detached(self._remove(partial))
+        detached(self._remove(partial))
 
     # Changes, each to its end before the next.
 
@@ -304,6 +214,45 @@ class FileStore:
             names = {file.name} if not whole else {f.name for f in self._names.values() if f.md5 == file.md5}
             await self._replace({name: other for name, other in self._names.items() if name not in names})
         _log.info("Deleted {name}, MD5 {md5}", name=file.name, md5=file.md5)
+
+    async def _delete_folder(self, folder: str) -> None:
+        hint = "Wait for the job's end or stop it, then delete."
+        async with self._changing:
+            gone = {file.name: file for file in self._of_folder(folder)}
+            for file in gone.values():
+                if self._holds[file.md5]:
+                    raise FileInUse(f"{file.name} is needed by a job", hint)
+            await self._replace({name: other for name, other in self._names.items() if name not in gone})
+        _log.info("Deleted the folder {folder}, {count} files", folder=folder, count=len(gone))
+
+    async def _give(self, name: str, to: str, keep: bool) -> Files:
+        async with self._changing:
+            to = display_name(to)
+            name = unicodedata.normalize("NFC", name)
+            if name in self._names or name.lower() in self._digests:
+                file = self.get(name)
+                given = {file.name: structs.replace(file, name=to)}
+            else:
+                folder = {file.name: file for file in self._of_folder(name)}
+                given = {
+                    old: structs.replace(file, name=display_name(to + old[len(name) :])) for old, file in folder.items()
+                }
+            names = {old: file for old, file in self._names.items() if keep or old not in given}
+            for file in given.values():
+                if file.name in names:
+                    raise NameTaken(
+                        f"there is a file {file.name!a} already", "Delete it first, or choose another name."
+                    )
+                check_free(file.name, names)
+            await self._replace({**names, **{file.name: file for file in given.values()}})
+        _log.info("{name} is called {to} now", name=name, to=to)
+        return [*given.values()]
+
+    def _of_folder(self, folder: str) -> Files:
+        found = self.inside(folder) if folder else []
+        if not found:
+            raise FileMissing(f"no file or folder {folder!a} is stored", "Look it up in the list of files.")
+        return found
 
     async def _expire(self, now: float, keep_seconds: float) -> Files:
         async with self._changing:
@@ -379,10 +328,3 @@ class FileStore:
         with disk():
             free = self._spool.free()
         self._limits.admit(total, more, self._used + promised, free - awaited)
-
-
-def _detached(flow: Coroutine[Any, Any, T]) -> Deferred[T]:
-    """Run a flow that nobody's loss of interest may stop halfway: cancelling ends the wait only."""
-    waiting: Deferred[T] = Deferred()
-    Deferred.fromCoroutine(flow).addCallbacks(waiting.callback, waiting.errback)
-    return waiting

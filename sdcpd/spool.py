@@ -13,7 +13,6 @@ import re
 import secrets
 import shutil
 import stat
-import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,8 +22,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from sdcpd.codec.identify import HEAD, Format, identify
-from sdcpd.errors import BadName, ConfigError, FileTooLarge, StoreError, StoreFull, UnknownFormat
+from sdcpd.errors import ConfigError, FileTooLarge, StoreError, StoreFull, UnknownFormat
 from sdcpd.logs import logger
+from sdcpd.names import wire_stem
 
 __all__ = [
     "Contents",
@@ -32,7 +32,6 @@ __all__ = [
     "Spool",
     "StoredFile",
     "disk",
-    "display_name",
     "sync_directory",
     "wire_name",
     "write_durably",
@@ -40,16 +39,8 @@ __all__ = [
 
 _log = logger("sdcpd.spool")
 
-LONGEST_NAME = 200
-"""UTF-8 bytes of a display name: any file system and any header can carry it."""
-LONGEST_STEM = 19
-"""With ``_``, 8 digits and the extension: 32, which every firmware is known to take (users.md, P8)."""
-
 _FREE_DISK = "Delete files that are no longer needed, here or elsewhere on that disk."
 """What to do about a full disk."""
-
-_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_RENAME = "Rename the file, for example to model.goo, and send it again."
 
 _BLOB = re.compile(r"([0-9a-f]{32})\.(goo|ctb)")
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -287,34 +278,9 @@ class Spool:
         return StoredFile(entry.name, entry.md5, entry.size, entry.format, entry.version, entry.uploaded_at, path)
 
 
-def display_name(text: str) -> str:
-    """The name to keep for a file that somebody calls ``text``: any script, NFC-normalised.
-
-    Raises ``BadName`` if it could not be stored or shown safely.
-    """
-    name = unicodedata.normalize("NFC", text)
-    if not name.strip():
-        raise BadName("the file name is empty", "Give the file a name, for example model.goo.")
-    if (length := len(name.encode(errors="surrogatepass"))) > LONGEST_NAME:
-        raise BadName(f"the file name has {length} bytes, {LONGEST_NAME} are possible", _RENAME)
-    if name.startswith("."):
-        raise BadName(f"the file name {name!a} begins with a dot", _RENAME)
-    for character in name:
-        if character in "/\\":
-            raise BadName(f"the file name {name!a} contains {character}", "Send the name alone, without folders.")
-        if character in _BIDI or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
-            raise BadName(f"the file name {name!a} contains U+{ord(character):04X}, which is not shown", _RENAME)
-    if re.fullmatch("[0-9A-Fa-f]{32}", name):
-        raise BadName(f"the file name {name} could be taken for the MD5 of another file", _RENAME)
-    return name
-
-
 def wire_name(file: StoredFile) -> str:
     """What printers call the file: safe ASCII, and another name for other bytes."""
-    stem = re.sub(r"\.(goo|ctb|prz)\Z", "", file.name, flags=re.IGNORECASE)
-    ascii_stem = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
-    safe = re.sub("[^A-Za-z0-9-]+", "_", ascii_stem).strip("_-")[:LONGEST_STEM].rstrip("_-")
-    return f"{safe or 'file'}_{file.md5[:8]}.{file.format}"
+    return f"{wire_stem(file.name)}_{file.md5[:8]}.{file.format}"
 
 
 @contextmanager

@@ -38,6 +38,7 @@ _STATUS: Mapping[type[errors.SdcpdError], int] = {
     errors.BadName: 422,
     errors.FileMissing: 404,
     errors.FileInUse: 409,
+    errors.NameTaken: 409,
     errors.FileTooLarge: 413,
     errors.StoreFull: 507,
     errors.BadFile: 422,

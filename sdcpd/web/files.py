@@ -6,17 +6,21 @@ from the head (name, length, room) is refused before the first piece is read.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from urllib.parse import quote
 
+from msgspec import Struct
 from twisted.internet.defer import Deferred
 from twisted.web.resource import IResource
 
 from sdcpd.documents import FileAnswer, FileDocument
 from sdcpd.errors import FileMissing
 from sdcpd.files import FileStore, StoredFile, Upload, wire_name
+from sdcpd.names import base_name
 from sdcpd.web.answer import Answer, has_etag, json_answer
+from sdcpd.web.errors import Refusal
 from sdcpd.web.multipart import FORM, FilePart, Form, receive_form
-from sdcpd.web.routes import Call, Route
+from sdcpd.web.routes import Call, Parameter, Route
 from sdcpd.web.serve import ServedFile
 from sdcpd.web.upload import receive_upload
 
@@ -42,6 +46,16 @@ def file_document(file: StoredFile) -> FileDocument:
     )
 
 
+class Destination(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where to."""
+
+    to: str
+
+
+_FOLDER = Parameter("folder", "only what is in this folder and in those inside it")
+_FORCE = Parameter("force", "1 to delete a folder with all that is in it")
+
+
 class FilesApi:
     """Handlers over the file store."""
 
@@ -49,18 +63,21 @@ class FilesApi:
         self._store = store
         one = "/v1/files/<path:name>"  # with slashes, so that such a name gets its own refusal
         octets = "application/octet-stream"
-        refusals = (400, 413, 422, 507)
+        refusals = (400, 409, 413, 422, 507)
+        files = list[FileDocument]
         self.routes = (
-            Route("GET", "/v1/files", "view", self.list, list[FileDocument]),
+            Route("GET", "/v1/files", "view", self.list, files, query=(_FOLDER,)),
             Route("PUT", one, "upload", self.put, FileAnswer, 201, upload=octets, also=refusals),
             Route("POST", "/v1/files", "upload", self.post, FileAnswer, 201, upload=FORM, also=refusals),
             Route("GET", one, "view", self.get, content=octets, also=(206, 304, 404, 416)),
-            Route("DELETE", one, "upload", self.delete, status=204, content="", also=(404, 409)),
+            Route("DELETE", one, "upload", self.delete, status=204, content="", query=(_FORCE,), also=(404, 409)),
+            Route("POST", f"{one}/move", "upload", self.move, files, 200, Destination, also=(404, 409, 422)),
+            Route("POST", f"{one}/copy", "upload", self.copy, files, 201, Destination, also=(404, 409, 422)),
         )
 
     def list(self, call: Call) -> Answer:
         """The stored files, in the order of their upload."""
-        return json_answer([file_document(file) for file in self._store.list()])
+        return _files(self._store.inside(call.text("folder").strip("/")))
 
     def put(self, call: Call, name: str) -> Deferred[Answer]:
         """Store the request's body under this name; the same name again replaces what it stands for."""
@@ -68,14 +85,19 @@ class FilesApi:
         return receive_upload(call.body, upload).addCallback(_stored)
 
     def post(self, call: Call) -> Deferred[Answer]:
-        """Store the file of a form under its filename, which may stand before or behind other fields."""
+        """Store the file of a form under its filename, in the folder that the form's field ``folder`` names."""
 
         def begin(part: FilePart) -> Upload:
             return self._store.begin(part.filename, None, form.at_least)
 
+        def finish(upload: Upload) -> Deferred[StoredFile]:
+            if folder := form.fields.get("folder", "").strip("/"):
+                upload.rename(f"{folder}/{upload.name}")
+            return upload.finish()
+
         form = Form(call.header("content-type"), call.body.length, begin)
         self._store.check_room(form.at_least)
-        return receive_form(call.body, form, Upload.finish).addCallback(_stored)
+        return receive_form(call.body, form, finish).addCallback(_stored)
 
     def get(self, call: Call, name: str) -> Answer | IResource:
         """The file's bytes, whole or a Range of them; by its name or its MD5."""
@@ -83,14 +105,35 @@ class FilesApi:
         etag = f'"{file.md5}"'
         if has_etag(call.header("if-none-match"), etag):
             return Answer(304, headers={"ETag": etag})
-        served = ServedFile(file.path, file.md5, file.name)
+        served = ServedFile(file.path, file.md5, base_name(file.name))
         if not served.isfile():
             raise FileMissing(f"the bytes of {file.name!a} are no longer on the disk", "Upload the file again.")
         return served
 
     def delete(self, call: Call, name: str) -> Deferred[Answer]:
-        """Delete the file, unless a job needs it."""
+        """Delete the file, or a folder with all that is in it, unless a job needs it."""
+        try:
+            self._store.get(name)
+        except FileMissing:
+            if not (inside := self._store.inside(name)):
+                raise
+            if not call.flag("force"):
+                message = f"There are {len(inside)} files in the folder {name!a}."
+                raise Refusal(409, "folder_not_empty", message, "Add ?force=1 to delete them all.") from None
+            return self._store.delete_folder(name).addCallback(lambda _: Answer(204))
         return self._store.delete(name).addCallback(lambda _: Answer(204))
+
+    def move(self, call: Call, name: str) -> Deferred[Answer]:
+        """Give the file, or all files of a folder, another name."""
+        return self._store.move(name, call.json(Destination).to).addCallback(_files)
+
+    def copy(self, call: Call, name: str) -> Deferred[Answer]:
+        """Give the bytes of the file, or of all files of a folder, a second name; this takes no room."""
+        return self._store.copy(name, call.json(Destination).to).addCallback(_files, 201)
+
+
+def _files(files: Iterable[StoredFile], status: int = 200) -> Answer:
+    return json_answer([file_document(file) for file in files], status)
 
 
 def _stored(file: StoredFile) -> Answer:

@@ -90,8 +90,9 @@ class UploadTests(FilesCase):
     def test_bad_names(self) -> None:
         """A name that is a path, hidden, invisible, too long or another file's MD5 is refused before the body."""
         for name in (
-            "a%2Fb.goo",
-            "folder/a.goo",
+            "a%2F.b.goo",
+            "folder/../a.goo",
+            "folder/" * 9 + "a.goo",
             "..%2F..%2Fetc%2Fpasswd",
             "..",
             "%2e%2e",
@@ -239,6 +240,75 @@ class DeleteTests(FilesCase):
         self.assertEqual(self.names(), ["plate.goo"])
         self.rig.ask("POST", f"/v1/printers/{SATURN}/stop")
         self.assertEqual(self.rig.ask("DELETE", "/v1/files/plate.goo").status, 204)
+
+
+class FolderTests(FilesCase):
+    """Folders over HTTP."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        for name in ("minis/orcs/%C3%A4.goo", "minis/b.goo", "c.goo"):
+            self.assertEqual(self.rig.put(name, goo(name.encode())).status, 201)
+
+    def post(self, target: str, to: str) -> Any:
+        return self.rig.post(f"/v1/files/{target}", {"to": to})
+
+    def test_listed(self) -> None:
+        """A folder is listed by its name; each file has its address."""
+        files = self.rig.get("/v1/files?folder=minis/").json
+        self.assertEqual([file["name"] for file in files], ["minis/b.goo", "minis/orcs/\u00e4.goo"])
+        files.pop(0)
+        self.assertEqual(files[0]["url"], "/v1/files/minis/orcs/%C3%A4.goo")
+        headed = self.rig.ask("HEAD", files[0]["url"])
+        self.assertEqual((headed.status, headed.headers["etag"]), (200, f'"{files[0]["md5"]}"'))
+        self.assertTrue(headed.headers["content-disposition"].endswith("''%C3%A4.goo"))
+        self.assertEqual(self.rig.get("/v1/files?folder=none").json, [])
+
+    def test_form(self) -> None:
+        """A form tells the folder before or behind its file."""
+        file = b'--X\r\nContent-Disposition: form-data; name="f"; filename="%b"\r\n\r\n' + goo() + b"\r\n"
+        field = b'--X\r\nContent-Disposition: form-data; name="folder"\r\n\r\nminis/new\r\n'
+        kind = {"Content-Type": "multipart/form-data; boundary=X"}
+        for body in (field + file % b"1.goo", file % b"2.goo" + field):
+            self.assertEqual(self.rig.ask("POST", "/v1/files", body + b"--X--\r\n", kind).status, 201)
+        found = self.rig.get("/v1/files?folder=minis/new").json
+        self.assertEqual([file["name"] for file in found], ["minis/new/1.goo", "minis/new/2.goo"])
+        bad = self.rig.ask("POST", "/v1/files", file % b"3.goo" + field.replace(b"minis", b"..") + b"--X--\r\n", kind)
+        self.assert_refused(bad, 422, "bad_name")
+        self.assertEqual(len(self.names()), 5)
+
+    def test_move_and_copy(self) -> None:
+        """Files and folders are moved and copied by name."""
+        moved = self.post("c.goo/move", "minis/c.goo")
+        self.assertEqual((moved.status, [file["name"] for file in moved.json]), (200, ["minis/c.goo"]))
+        copied = self.post("minis/copy", "more")
+        self.assertEqual((copied.status, len(copied.json)), (201, 3))
+        self.assertEqual((len(self.names()), len(self.spooled())), (6, 3))
+
+    def test_refused(self) -> None:
+        """What cannot be is refused, in JSON, and nothing changes."""
+        before = self.names()
+        self.assert_refused(self.post("nothing/move", "x"), 404, "file_missing")
+        self.assert_refused(self.post("c.goo/move", "minis"), 409, "name_taken")
+        self.assert_refused(self.post("c.goo/copy", "minis/b.goo"), 409, "name_taken")
+        self.assert_refused(self.post("c.goo/move", "a/../../b"), 422, "bad_name")
+        self.assert_refused(self.rig.post("/v1/files/c.goo/move", {}), 422, "bad_body")
+        self.assert_refused(self.rig.put("minis", goo()), 409, "name_taken")
+        self.assert_refused(self.begin("c.goo/x", 1_000_000).reply, 409, "name_taken")
+        self.assertEqual(self.names(), before)
+
+    def test_delete(self) -> None:
+        """A folder is deleted only on purpose."""
+        self.assert_refused(self.rig.ask("DELETE", "/v1/files/minis"), 409, "folder_not_empty")
+        self.assertEqual(len(self.names()), 3)
+        self.assertEqual(self.rig.ask("DELETE", "/v1/files/minis?force=1").status, 204)
+        self.assertEqual((self.names(), len(self.spooled())), (["c.goo"], 1))
+
+    def test_permission(self) -> None:
+        """Who may not upload may not move, copy or delete."""
+        for method, target in (("POST", "c.goo/move"), ("POST", "c.goo/copy"), ("DELETE", "minis?force=1")):
+            reply = self.rig.ask(method, f"/v1/files/{target}", b'{"to":"x"}', address="192.168.1.7")
+            self.assert_refused(reply, 403, "forbidden")
 
 
 class MissingTests(FilesCase):
