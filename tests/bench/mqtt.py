@@ -6,6 +6,7 @@ the best of each one's turns counts: whatever else the machine does can only mak
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from math import nan
@@ -28,6 +29,10 @@ SERVERS: dict[str, Start] = {
 _AIMS = {"bare": 0.6, "mosquitto": 1 / 2.5, "amqtt": 6.0}
 _BEFORE = 200
 """Idle connections that are not counted: they pay for what the first ones make a server load."""
+_OTHERS = 300
+"""Descriptors that are not idle connections."""
+_FEW = {"amqtt": 1000}
+"""Who takes minutes, and half a gigabyte, for more."""
 _TRIP = 250.0
 _IDLE = 8.0
 _FULL = 0.92
@@ -73,15 +78,22 @@ class _Contest:
                     found[name].append(answer)
         return found
 
-    def idle(self, count: int) -> Beside:
-        """Memory per connection that does nothing, with one subscription. Has to come first.
+    def idle(self, wanted: int, seconds: float) -> list[Beside]:
+        """Memory per connection that does nothing, with one subscription, and a round trip among them.
 
-        They do not stay: amqtt compares each message with each subscription.
+        Has to come first. They do not stay: amqtt compares each message with each subscription.
         """
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1] - _BEFORE - _OTHERS
+        if wanted > most:
+            self._note(f"{most} idle connections instead of {wanted}: ulimit -Hn allows no more")
         what = "memory per idle connection"
-        say(f"mqtt: {what}, {count} of them")
         sizes = {}
+        trips = {}
         for name, (server, _) in self._running.items():
+            count = min(wanted, most, _FEW.get(name, wanted))
+            say(f"mqtt: {what}, {count} of them at {name}")
+            if count < min(wanted, most):
+                self._note(f"{name} had {count} idle connections, the others {min(wanted, most)}.")
             if self._ask(name, what, do="idle", count=_BEFORE) is None:
                 continue
             server.settle(3.0, 0.2)
@@ -89,8 +101,15 @@ class _Contest:
             if self._ask(name, what, do="idle", count=_BEFORE + count) is not None:
                 server.settle(3.0, 0.2)
                 sizes[name] = (server.rss() - before) / count / 1e3
+                if count == min(wanted, most):
+                    trip = self._ask(name, "round trip among idle connections", do="trip", qos=1, seconds=seconds)
+                    trips[name] = trip["p50"] * 1e6 if trip else nan
             self._ask(name, what, do="close")
-        return self.line(what, [sizes.get(name, nan) for name in self.names], "kB", False, _IDLE)
+        among = f"QoS 1, request and reply among {min(wanted, most):,} idle connections: p50"
+        return [
+            self.line(what, [sizes.get(name, nan) for name in self.names], "kB", False, _IDLE),
+            self.line(among, [trips.get(name, nan) for name in self.names], "us", False, _TRIP),
+        ]
 
     def line(
         self, what: str, figures: Sequence[float], unit: str, more: bool, budget: float | None = None, loaded: str = ""
@@ -130,7 +149,7 @@ def run(scale: Scale, servers: Sequence[str] = tuple(SERVERS)) -> Comparison:
     """Measure every figure of every server."""
     with ExitStack() as stack:
         contest = _Contest(stack.enter_context(Bench()), servers, scale.rounds)
-        memory = contest.idle(scale.idle)
+        idle = contest.idle(scale.idle, scale.mqtt)
         lines: list[Beside] = []
         for publishers in scale.publishers:
             for qos in (0, 1, 2):
@@ -147,6 +166,6 @@ def run(scale: Scale, servers: Sequence[str] = tuple(SERVERS)) -> Comparison:
         "mqtt: the server alone, 600 bytes a message, fan-in to one subscriber",
         "a bare Twisted router that only looks the topic up, writes and acknowledges",
         contest.names,
-        (*lines, memory),
+        (*lines, *idle),
         tuple(notes),
     )
