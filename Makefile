@@ -1,6 +1,7 @@
 # sdcpd: everything from nothing but git, make, python3 (3.11 or later) and its venv module.
 #   make demo    two simulated printers, the daemon, a sliced file printed end to end
 #   make test    all tests       make lint    ruff, mypy, import contracts
+#   make nightly 100,000 damaged files
 #   make bench   the benchmarks  make run     the daemon with the checkout's own state
 #   make lock    the lock files, anew, from setup.py
 
@@ -11,7 +12,7 @@ STAMP := $(VENV)/installed
 TEST ?= tests
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test lint bench run lock clean
+.PHONY: demo test lint nightly bench run lock clean
 
 $(STAMP): requirements-dev.lock setup.py
 	@echo "Setting up $(VENV) (once; about a minute)"
@@ -32,6 +33,10 @@ lint: $(STAMP)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+# For the night: the readers' mutation tests with a hundred times the cases.
+nightly: $(STAMP)
+	@SDCPD_CASES=100000 $(BIN)/python -m pytest tests/codec/test_hostile.py
 
 bench: $(STAMP)
 	@$(BIN)/python -m tests.bench $(BENCH)

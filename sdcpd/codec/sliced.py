@@ -8,7 +8,8 @@ bytes from a ``Source`` and gives values. Whatever the bytes are, nothing but ``
 
 from __future__ import annotations
 
-from sdcpd.codec import ctb, goo, previews
+from sdcpd.codec import ctb, ctb_encrypted, goo, previews
+from sdcpd.codec.ctb_encrypted import CtbKey
 from sdcpd.codec.identify import ENOUGH, HEAD, Identity, identify
 from sdcpd.codec.sliced_values import MAX_LAYERS, MAX_RLE, Layer, Moves, Preview, SlicedFile, Waits
 from sdcpd.codec.source import BytesSource, FileSource, Source, take
@@ -19,6 +20,7 @@ __all__ = [
     "MAX_LAYERS",
     "MAX_RLE",
     "BytesSource",
+    "CtbKey",
     "FileSource",
     "Layer",
     "Moves",
@@ -34,7 +36,7 @@ __all__ = [
 ]
 
 
-def read_head(source: Source) -> SlicedFile:
+def read_head(source: Source, key: CtbKey | None = None) -> SlicedFile:
     """What the file is, and all that its head tells; at most 200 KB are read.
 
     Raises ``UnknownFormat`` for other kinds of files by their name, ``Truncated``, ``BadFile``.
@@ -43,10 +45,7 @@ def read_head(source: Source) -> SlicedFile:
     if identity.kind == "goo":
         return goo.read_head(source, identity)
     if identity.encrypted:
-        ctb.check_version(identity)
-        return SlicedFile(
-            format="ctb", version=identity.version, encrypted=True, layers_known=False, pictures_known=False
-        )
+        return ctb_encrypted.read_head(source, identity, key)
     return ctb.read_head(source, identity)
 
 
@@ -58,6 +57,8 @@ def read_layers(source: Source, sliced: SlicedFile, found: list[Layer] | None = 
     """
     if sliced.format == "goo":
         return goo.read_layers(source, sliced, [] if found is None else found)
+    if sliced.encrypted:
+        return ctb_encrypted.read_layers(source, sliced)
     return ctb.read_layers(source, sliced)
 
 
@@ -72,15 +73,15 @@ def preview(source: Source, sliced: SlicedFile, n: int = 0) -> tuple[int, int, b
     return found.width, found.height, previews.rgb(source, found)
 
 
-def layer_data(source: Source, sliced: SlicedFile, layer: Layer) -> bytes:
+def layer_data(source: Source, sliced: SlicedFile, layer: Layer, key: CtbKey | None = None) -> bytes:
     """The runs of a layer, in clear; memory is three times its length, which is below ``MAX_RLE``.
 
     Raises ``NotDecodable`` if not ``sliced.pictures_known``, ``Truncated``, ``BadFile`` for a checksum that is wrong.
     """
     if not sliced.pictures_known:
+        hint = "Name the key in [files] ctb_key_file." if sliced.encrypted else "Save it as GOO 3.0 to see its layers."
         raise NotDecodable(
-            f"the layers of this file ({sliced.format.upper()} {sliced.version}) cannot be decoded",
-            "Its thumbnails and its settings can be had.",
+            f"the layers of this file ({sliced.format.upper()} {sliced.version}) cannot be decoded", hint
         )
     name = f"layer {layer.index + 1}"
     if sliced.format == "goo":
@@ -88,7 +89,8 @@ def layer_data(source: Source, sliced: SlicedFile, layer: Layer) -> bytes:
         if goo.checksum(data[:-1]) != data[-1]:
             raise BadFile(f"{name} is damaged: its checksum is wrong", "Export the file again.")
         return data[:-1]
-    return reveal(take(source, layer.offset, layer.length, name), sliced.xor_key, layer.index)
+    data = take(source, layer.offset, layer.length, name)
+    return reveal(ctb_encrypted.open_span(data, layer, key), sliced.xor_key, layer.index)
 
 
 def print_time(sliced: SlicedFile, layers: list[Layer]) -> int | None:
