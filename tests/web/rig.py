@@ -198,7 +198,8 @@ class Rig:
         self.links = Links(self.fleet, self.clock, self.wall)
         self.limits = limits or Limits(quota=0, max_size=2**31 - 1, reserve=0)
         self.store = FileStore(directory / "files", self.limits, at_once, self.wall)
-        self.offers = Offers(lambda: 8081)
+        self.downloads_port = 8081
+        self.offers = Offers(lambda: self.downloads_port)
         self.journal = Journal("", directory, at_once, self.clock)
         self.jobs = Jobs(
             fleet=self.fleet,
