@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from sdcpd import checks
+from sdcpd.codec.ctb_encrypted import CtbKey, parse_key
 from sdcpd.errors import ConfigError
 from sdcpd.mistakes import sentence
 from sdcpd.scopes import Scope
@@ -214,6 +215,8 @@ class Files(Section, frozen=True):
     keep: str = ""
     max_size: int | str = 2**31 - 1
     reserve: int | str = 100 * 2**20
+    ctb_key_file: str = ""
+    """Holds the key and IV of encrypted .ctb files; "" for none."""
 
     def check(self, place: str) -> None:
         """Sizes and times can be read."""
@@ -222,6 +225,21 @@ class Files(Section, frozen=True):
         checks.span(self.keep, f"{place} keep")
         if self.max_size_bytes == 0:
             raise ConfigError(f"{place} max_size: expected at least 1 byte, found 0", 'A large value such as "2GiB".')
+
+    def ctb_key(self) -> CtbKey | None:
+        """The key in ``ctb_key_file``, read anew; None if none is named. Raises ``ConfigError``."""
+        if not self.ctb_key_file:
+            return None
+        try:
+            with open(self.ctb_key_file, "rb") as file:
+                return parse_key(file.read(1024))
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+            raise ConfigError(
+                f"[files] ctb_key_file: {self.ctb_key_file!r} cannot be read: {error}",
+                'Name a file that the daemon may read, or "" to do without.',
+            ) from error
+        except ConfigError as error:
+            raise ConfigError(f"[files] ctb_key_file: {error.message}", error.hint) from error
 
     @property
     def quota_bytes(self) -> int:
@@ -314,9 +332,11 @@ def load(path: Path) -> Config:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: expected UTF-8 text: {error}") from error
     try:
-        return parse(text)
+        config = parse(text)
+        config.files.ctb_key()  # a wrong one is refused here, not when somebody asks for a picture
     except ConfigError as error:
         raise ConfigError(f"{path}: {error.message}", error.hint) from error
+    return config
 
 
 def parse(text: str) -> Config:

@@ -33,7 +33,7 @@ REFUSED = [
     ("wbe = 1", "wbe: unknown key; known here: " + ", ".join(Config.__struct_fields__)),
     ("[wbe]", "wbe: unknown key; known here: " + ", ".join(Config.__struct_fields__)),
     ("[mqtt]\nport = 1883", "[mqtt] port: unknown key; known here: listen"),
-    ("[files]\nquoat = 1", "[files] quoat: unknown key; known here: quota, keep, max_size, reserve"),
+    ("[files]\nquoat = 1", "[files] quoat: unknown key; known here: quota, keep, max_size, reserve, ctb_key_file"),
     ("[access]\ntrust = {}", "[access] trust: unknown key; known here: trusted"),
     ("[printers.a]\nid = 1", "[printers.a] id: unknown key; known here: mainboard_id, name, address, port"),
     ('["a`b"]', "a`b: unknown key; known here: " + ", ".join(Config.__struct_fields__)),
@@ -219,6 +219,7 @@ class ParseTests(SynchronousTestCase):
             keep = "30d"
             max_size = 1000
             reserve = 0
+            ctb_key_file = "/etc/sdcpd/ctb.key"
             [journal]
             url = "postgresql://sdcpd@localhost/sdcpd"
             [plate]
@@ -270,6 +271,26 @@ class ParseTests(SynchronousTestCase):
                 files = Files(quota=text, max_size=text, reserve=text)
                 found = (files.quota_bytes, files.max_size_bytes, files.reserve_bytes)
                 self.assertEqual(found, (size, size, size))
+
+    def test_ctb_key(self) -> None:
+        """A file with 48 bytes that are not the key is refused, so that no layer is shown as noise."""
+        self.assertIsNone(Files().ctb_key())
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        (folder / "zeros").write_bytes(bytes(48))
+        (folder / "short").write_bytes(bytes(47))
+        for name, words in (
+            ("zeros", "expected the key and IV with the SHA-256"),
+            ("short", "expected 48 bytes"),
+            ("missing", f"'{folder / 'missing'}' cannot be read"),
+            ("nul\\u0000", "cannot be read: embedded null byte"),
+        ):
+            path = folder / "sdcpd.toml"
+            path.write_text(f'[files]\nctb_key_file = "{folder / name}"\n')
+            with self.assertRaises(ConfigError) as caught:
+                load(path)
+            self.assertIn("[files] ctb_key_file: ", caught.exception.message)
+            self.assertIn(words, caught.exception.message)
 
     def test_spans(self) -> None:
         """Times are numbers with a unit; nothing means for ever."""
