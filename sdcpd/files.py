@@ -25,6 +25,7 @@ from sdcpd.errors import (
     StoreError,
     StoreFull,
 )
+from sdcpd.index import FileIndex, Indexes
 from sdcpd.logs import logger
 from sdcpd.names import check_free, display_name, inside
 from sdcpd.offload import Offload
@@ -64,6 +65,8 @@ class FileStore:
         self._holds: Counter[str] = Counter()
         self._changing = DeferredLock()
         contents = self._spool.open()
+        self.indexes = Indexes(directory / "index", offload)
+        self.indexes.open(file.md5 for file in (*contents.files, *contents.kept))
         self._see({file.name: file for file in contents.files}, {file.md5: file for file in contents.kept})
 
     def configure(self, limits: Limits) -> None:
@@ -79,8 +82,12 @@ class FileStore:
         """See that a file of so many bytes may come. Raises ``FileTooLarge``, ``StoreFull``, ``StoreError``."""
         self._check_room(size, size)
 
-    def begin(self, name: str, length: int | None, at_least: int = 0) -> Upload:
+    def begin(
+        self, name: str, length: int | None, at_least: int = 0, check: Callable[[FileIndex], None] = lambda _: None
+    ) -> Upload:
         """Begin an upload of ``length`` bytes, or of ``at_least`` so many; the room for them is reserved.
+
+        ``check`` sees what the file holds when it is whole, and raises a ``StoreError`` if it shall not be kept.
 
         Raises ``BadName``, ``NameTaken``, ``UnknownFormat`` (nothing announced), ``FileTooLarge``, ``StoreFull``,
         ``StoreError`` if the disk fails.
@@ -93,7 +100,7 @@ class FileStore:
         self._check_room(promise, promise)
         with disk():
             descriptor, partial = self._spool.create()
-        upload = Upload(self, name, length, promise, descriptor, partial)
+        upload = Upload(self, name, length, promise, check, descriptor, partial)
         self._uploads.add(upload)
         return upload
 
@@ -184,11 +191,14 @@ class FileStore:
         path = self._spool.path(md5, identity.extension)
         with disk():
             await self._offload(self._spool.seal, descriptor)
+        index = await self.indexes.read(md5, upload.received, partial)
+        upload.check(index)
         async with self._changing:
             file = StoredFile(upload.name, md5, upload.received, identity.kind, identity.version, self._wall(), path)
             check_free(file.name, self._names)
             with disk():
                 await self._offload(self._spool.place, partial, file)
+            await self.indexes.keep(md5, index)
             try:
                 await self._replace({**self._names, file.name: file})
             except StoreError:
@@ -318,6 +328,7 @@ class FileStore:
         for path in paths:
             try:
                 await self._offload(self._spool.remove, path)
+                await self.indexes.forget(Path(path).stem)
             except OSError as error:
                 _log.error("{path} could not be removed: {error}", path=path, error=error)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from enum import Enum
 from typing import Any, Protocol, TypeVar
 
@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 
 from sdcpd.codec.identify import ENOUGH, HEAD, Identity, identify
 from sdcpd.errors import Interrupted, StoreError, UnknownFormat
+from sdcpd.index import FileIndex
 from sdcpd.names import display_name
 from sdcpd.spool import StoredFile, disk
 
@@ -51,11 +52,19 @@ class Upload:
     """One file on its way in: begun by ``FileStore.begin``, ended by ``finish`` or ``abort``."""
 
     def __init__(
-        self, store: Keeper, name: str, length: int | None, promise: int, descriptor: int, partial: str
+        self,
+        store: Keeper,
+        name: str,
+        length: int | None,
+        promise: int,
+        check: Callable[[FileIndex], None],
+        descriptor: int,
+        partial: str,
     ) -> None:
         self.name = name
         self.length = length
         self.promise = promise
+        self.check = check
         self.received = 0
         self.identity: Identity | None = None
         self._store = store

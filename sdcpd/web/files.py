@@ -13,9 +13,10 @@ from msgspec import Struct
 from twisted.internet.defer import Deferred
 from twisted.web.resource import IResource
 
-from sdcpd.documents import FileAnswer, FileDocument
+from sdcpd.documents import FileAnswer, FileDocument, MetadataAnswer, sliced_document
 from sdcpd.errors import FileMissing
 from sdcpd.files import FileStore, StoredFile, Upload, wire_name
+from sdcpd.index import FileIndex
 from sdcpd.names import base_name
 from sdcpd.web.answer import Answer, has_etag, json_answer
 from sdcpd.web.errors import Refusal
@@ -70,6 +71,7 @@ class FilesApi:
             Route("PUT", one, "upload", self.put, FileAnswer, 201, upload=octets, also=refusals),
             Route("POST", "/v1/files", "upload", self.post, FileAnswer, 201, upload=FORM, also=refusals),
             Route("GET", one, "view", self.get, content=octets, also=(206, 304, 404, 416)),
+            Route("GET", f"{one}/metadata", "view", self.metadata, MetadataAnswer, also=(404,)),
             Route("DELETE", one, "upload", self.delete, status=204, content="", query=(_FORCE,), also=(404, 409)),
             Route("POST", f"{one}/move", "upload", self.move, files, 200, Destination, also=(404, 409, 422)),
             Route("POST", f"{one}/copy", "upload", self.copy, files, 201, Destination, also=(404, 409, 422)),
@@ -82,7 +84,7 @@ class FilesApi:
     def put(self, call: Call, name: str) -> Deferred[Answer]:
         """Store the request's body under this name; the same name again replaces what it stands for."""
         upload = self._store.begin(name, call.body.length)
-        return receive_upload(call.body, upload).addCallback(_stored)
+        return receive_upload(call.body, upload).addCallback(self._stored)
 
     def post(self, call: Call) -> Deferred[Answer]:
         """Store the file of a form under its filename, in the folder that the form's field ``folder`` names."""
@@ -97,7 +99,7 @@ class FilesApi:
 
         form = Form(call.header("content-type"), call.body.length, begin)
         self._store.check_room(form.at_least)
-        return receive_form(call.body, form, finish).addCallback(_stored)
+        return receive_form(call.body, form, finish).addCallback(self._stored)
 
     def get(self, call: Call, name: str) -> Answer | IResource:
         """The file's bytes, whole or a Range of them; by its name or its MD5."""
@@ -109,6 +111,15 @@ class FilesApi:
         if not served.isfile():
             raise FileMissing(f"the bytes of {file.name!a} are no longer on the disk", "Upload the file again.")
         return served
+
+    def metadata(self, call: Call, name: str) -> Deferred[Answer]:
+        """What the file tells of itself: machine, resolution, layers, exposure, times, material."""
+        file = self._store.get(name)
+
+        def answer(index: FileIndex) -> Answer:
+            return json_answer(MetadataAnswer(file_document(file), sliced_document(index), index.problem or None))
+
+        return self._store.indexes.of(file).addCallback(answer)
 
     def delete(self, call: Call, name: str) -> Deferred[Answer]:
         """Delete the file, or a folder with all that is in it, unless a job needs it."""
@@ -131,11 +142,15 @@ class FilesApi:
         """Give the bytes of the file, or of all files of a folder, a second name; this takes no room."""
         return self._store.copy(name, call.json(Destination).to).addCallback(_files, 201)
 
+    def _stored(self, file: StoredFile) -> Deferred[Answer]:
+        document = file_document(file)
+        headers = {"Location": document.url, "ETag": f'"{file.md5}"'}
+
+        def answer(index: FileIndex) -> Answer:
+            return json_answer(FileAnswer(document, sliced_document(index)), 201, headers)
+
+        return self._store.indexes.of(file).addCallback(answer)
+
 
 def _files(files: Iterable[StoredFile], status: int = 200) -> Answer:
     return json_answer([file_document(file) for file in files], status)
-
-
-def _stored(file: StoredFile) -> Answer:
-    document = file_document(file)
-    return json_answer(FileAnswer(document), 201, {"Location": document.url, "ETag": f'"{file.md5}"'})

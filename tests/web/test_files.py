@@ -7,6 +7,7 @@ from typing import Any
 from sdcpd.codec.status import Status
 from sdcpd.files import Limits
 from sdcpd.web.files import is_upload
+from tests.codec.vectors import vector
 from tests.web.rig import EPOCH, SATURN, WebCase, goo, md5
 
 
@@ -18,7 +19,10 @@ class FilesCase(WebCase):
         """What lies in the store's directory besides its record."""
         spool = self.rig.directory / "files"
         return sorted(
-            f"{Path(root).name}/{name}" for root, _, files in os.walk(spool) for name in files if name != "names.json"
+            f"{Path(root).name}/{name}"
+            for root, _, files in os.walk(spool)
+            for name in files
+            if name != "names.json" and not name.endswith(".index")
         )
 
     def begin(self, name: str, length: int, **headers: str) -> Any:
@@ -46,7 +50,8 @@ class UploadTests(FilesCase):
                     "uploaded_at": EPOCH,
                     "wire_name": f"plate_{digest[:8]}.goo",
                     "url": "/v1/files/plate.goo",
-                }
+                },
+                "sliced": None,
             },
         )
         self.assertEqual(reply.headers["location"], "/v1/files/plate.goo")
@@ -240,6 +245,34 @@ class DeleteTests(FilesCase):
         self.assertEqual(self.names(), ["plate.goo"])
         self.rig.ask("POST", f"/v1/printers/{SATURN}/stop")
         self.assertEqual(self.rig.ask("DELETE", "/v1/files/plate.goo").status, 204)
+
+
+class MetadataTests(FilesCase):
+    """``GET /v1/files/<name>/metadata``."""
+
+    def test_told(self) -> None:
+        """What a slicer wrote into the file is told with the answer to the upload, and later by name and MD5."""
+        content = vector("mars4max-426-layers.goo")
+        sliced = self.rig.put("minis/plate.goo", content).json["sliced"]
+        self.assertEqual((sliced["machine"], sliced["resolution"]), ("ELEGOO Mars 4 Max", [5760, 3600]))
+        self.assertEqual((sliced["layer_count"], sliced["pictures"]), (426, True))
+        self.assertTrue(sliced["slicer"].startswith("CHITUBOX"))
+        self.assertEqual([290, 290], sliced["thumbnails"][0])
+        for name in ("minis/plate.goo", md5(content)):
+            found = self.rig.get(f"/v1/files/{name}/metadata").json
+            self.assertEqual((found["sliced"], found["problem"]), (sliced, None))
+            self.assertEqual(found["file"], self.rig.get("/v1/files").json[0])
+
+    def test_problem(self) -> None:
+        """Of a file that cannot be read it is told why."""
+        self.rig.put("a.goo", goo())
+        found = self.rig.get("/v1/files/a.goo/metadata").json
+        self.assertIsNone(found["sliced"])
+        self.assertIn("incomplete", found["problem"])
+
+    def test_missing(self) -> None:
+        """Of a file that is not stored nothing is known."""
+        self.assert_refused(self.rig.get("/v1/files/none.goo/metadata"), 404, "file_missing")
 
 
 class FolderTests(FilesCase):
