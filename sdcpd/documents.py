@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from sdcpd.codec.sliced import Moves, SlicedFile, Waits
 from sdcpd.codec.status import RUNNING, Outcome, Phase, Status, outcome_of
+from sdcpd.estimate import Estimate, estimate
 from sdcpd.files import FileStore
 from sdcpd.fleet import Fleet, Printer, Reachability
 from sdcpd.index import FileIndex
@@ -33,6 +34,7 @@ __all__ = [
     "PrinterDocument",
     "RawStatus",
     "SlicedDocument",
+    "estimate_of",
     "eta_of",
     "plate_document",
     "progress_of",
@@ -84,6 +86,14 @@ class PlateAnswer(Struct, frozen=True):
     plate: PlateDocument
 
 
+class WearDocument(Struct, frozen=True):
+    """What a printer has done since it is known; seconds of light as far as the files told."""
+
+    layers: int
+    exposure_s: float
+    prints: int
+
+
 class PrinterDocument(Struct, frozen=True):
     """One printer."""
 
@@ -102,11 +112,14 @@ class PrinterDocument(Struct, frozen=True):
     total_layers: int
     progress: float | None
     eta_s: int | None
+    eta_source: str | None
     file: str | None
     last_update: float | None
     age_s: float | None
     job: JobDocument | None
     plate: PlateDocument
+    wear: WearDocument
+    print: str | None
     hold_reason: str | None
     message: str | None
     raw: RawStatus | None
@@ -219,12 +232,19 @@ def progress_of(printer: Printer) -> float | None:
     return round(min(percent, 99.9), 1)
 
 
-def eta_of(printer: Printer) -> int | None:
-    """Seconds until the print ends, as far as the board can tell; never negative."""
+def estimate_of(printer: Printer) -> Estimate | None:
+    """When the print ends, and who says so; None while nothing prints or nobody knows."""
     status = printer.status
-    if status is None or printer.phase not in RUNNING or status.print.total_ticks <= 0:
+    if status is None or printer.phase not in RUNNING:
         return None
-    return max(0, status.print.total_ticks - status.print.current_ticks) // 1000
+    run = printer.run
+    return estimate(status.print, run.planned_s if run else None, run.ratio if run else None)
+
+
+def eta_of(printer: Printer) -> int | None:
+    """Seconds until the print ends; never negative."""
+    found = estimate_of(printer)
+    return found.seconds if found is not None else None
 
 
 def plate_document(plate: Plate) -> PlateDocument:
@@ -246,6 +266,7 @@ class Documents:
         status = printer.status
         heard = self._fleet.heard(printer.id)
         job = printer.job
+        left = estimate_of(printer)
         base = f"/v1/printers/{printer.slug}"
         total = max(0, status.print.total_layer) if status is not None else 0
         layer = max(0, status.print.current_layer) if status is not None else 0
@@ -264,12 +285,15 @@ class Documents:
             layer=min(layer, total) if total else layer,
             total_layers=total,
             progress=progress_of(printer),
-            eta_s=eta_of(printer),
+            eta_s=left.seconds if left is not None else None,
+            eta_source=left.source if left is not None else None,
             file=self._file(printer, status),
             last_update=heard,
             age_s=None if heard is None else round(max(0.0, self._wall() - heard), 1),
             job=self.job(job) if job is not None else None,
             plate=plate_document(printer.plate),
+            wear=WearDocument(printer.wear.layers, round(printer.wear.exposure_s, 1), printer.wear.prints),
+            print=printer.run.id if printer.run is not None else None,
             hold_reason=job.reason if job is not None and job.state not in ENDED else None,
             message=self._message(printer),
             raw=None if status is None else _raw(status),
@@ -289,6 +313,8 @@ class Documents:
     def _message(self, printer: Printer) -> str | None:
         if printer.message is not None:
             return printer.message
+        if printer.run is not None and printer.run.stalled:
+            return "No new layer has come for far too long; look at the printer."
         if printer.job is not None and printer.job.message is not None:
             return printer.job.message
         if printer.phase is Phase.ATTENTION:

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from msgspec import structs
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import Deferred, DeferredLock, succeed
 
 from sdcpd.codec.identify import Identity, identify
+from sdcpd.codec.sliced import SlicedFile
 from sdcpd.errors import (
     FileInUse,
     FileMissing,
@@ -110,6 +111,11 @@ class FileStore:
         if found := self._names.get(key) or self._digests.get(key.lower()):
             return found
         raise FileMissing(f"no file {key!a} is stored", "Look it up in the list of files, or upload it first.")
+
+    def sliced(self, md5: str) -> Deferred[SlicedFile | None]:
+        """What the file of this MD5 says of itself; None if it cannot be read or is not stored."""
+        file = next((found for found in self.list() if found.md5 == md5), None)
+        return succeed(None) if file is None else self.indexes.of(file).addCallback(lambda index: index.sliced)
 
     def by_wire_name(self, wire_name: str) -> StoredFile | None:
         """The file that printers know under that name, or the same bytes under another name of ours."""

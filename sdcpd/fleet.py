@@ -20,9 +20,9 @@ from sdcpd.codec.sdcp import Announcement
 from sdcpd.codec.status import Status
 from sdcpd.errors import PrinterUnknown
 from sdcpd.logs import logger
-from sdcpd.printer import Printer, Reachability
+from sdcpd.printer import Printer, Reachability, Run
 from sdcpd.progress import Job
-from sdcpd.records import Plate, Remembered
+from sdcpd.records import Plate, Remembered, Wear
 from sdcpd.slugs import slugs_for
 from sdcpd.waiters import Waiters
 
@@ -90,6 +90,7 @@ class Fleet:
         self._observers: list[Observer] = []
         self._untold: deque[tuple[Printer | None, Printer]] = deque()
         self._telling = False
+        self._touched: set[str] = set()
         self._unpublished: dict[str, bool] = {}
         self._waiters = Waiters(clock)
         self.version = 0
@@ -204,6 +205,16 @@ class Fleet:
         if old.plate != plate:
             self._put(replace(old, plate=plate))
 
+    def run(self, mainboard_id: str, run: Run | None) -> None:
+        """Replace what is known of the print on a printer."""
+        old = self._printers[mainboard_id]
+        if old.run != run:
+            self._put(replace(old, run=run))
+
+    def worn(self, mainboard_id: str, wear: Wear) -> None:
+        """Replace what a printer has done since it is known."""
+        self._put(replace(self._printers[mainboard_id], wear=wear))
+
     def configure(self, beforehand: Iterable[Beforehand]) -> None:
         """Take over another ``[printers]`` section: names and slugs follow, nothing known is lost."""
         before, self._beforehand = self._beforehand, {known.mainboard_id: known for known in beforehand}
@@ -228,6 +239,8 @@ class Fleet:
 
     def happened(self, mainboard_id: str, type: str, data: Mapping[str, object]) -> None:
         """Record something that must not be merged away, and tell the waiters at once."""
+        if self._unpublished.get(mainboard_id):
+            self._schedule(mainboard_id)  # what has happened is seen no later than it is told
         self.version += 1
         slug = self._printers[mainboard_id].slug
         self.events.append(Event(self.version, self._wall(), slug, type, data))
@@ -264,9 +277,12 @@ class Fleet:
         )
         self._unpublished[new.id] = edge or self._unpublished.get(new.id, False)
         self._untold.append((old, new))
-        if not self._telling:
+        self._touched.add(new.id)
+        if not self._telling:  # else whoever tells publishes all of it together
             self._tell()
-        self._schedule(new.id)
+            touched, self._touched = self._touched, set()
+            for mainboard_id in touched:
+                self._schedule(mainboard_id)
         return self._printers[new.id]
 
     def _tell(self) -> None:

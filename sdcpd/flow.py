@@ -30,6 +30,7 @@ from sdcpd.errors import (
     StoreError,
 )
 from sdcpd.fleet import Fleet
+from sdcpd.history import History
 from sdcpd.links import Links
 from sdcpd.logs import logger
 from sdcpd.offers import Offer, Offers
@@ -74,6 +75,7 @@ class Flow:
         offers: Offers,
         journal: Writer,
         plates: Plates,
+        history: History,
         clock: IReactorTime,
         wall: Callable[[], float],
         ended: Callable[[Flow], None],
@@ -87,6 +89,7 @@ class Flow:
         self._offers = offers
         self._journal = journal
         self._plates = plates
+        self._history = history
         self._clock = clock
         self._wall = wall
         self._ended = ended
@@ -358,7 +361,8 @@ class Flow:
         )
         if plate is None and state in ENDED and before.state in MOVING:
             plate = self._plates.ended(job.printer, job.id, state, reason)
-        noted(self._journal.write(job, plate) if plate is not None else self._journal.write(job), "A job")
+        more = self._history.moved(before, job)
+        noted(self._journal.write(job, *([plate] if plate is not None else []), *more), "A job")
         self._publish(job)
         if state in ENDED:
             self._ended(self)

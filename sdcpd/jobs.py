@@ -16,16 +16,18 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from sdcpd.codec.sdcp import Command, Response
+from sdcpd.codec.sliced import SlicedFile
 from sdcpd.codec.status import Generation, Phase
 from sdcpd.errors import NotNow, StoreError, Unrecorded
 from sdcpd.files import FileStore, StoredFile, wire_name
 from sdcpd.fleet import Fleet, Printer, Reachability
 from sdcpd.flow import FILE_LACKING, Flow
+from sdcpd.history import History, PrintRecords
 from sdcpd.links import Links
 from sdcpd.logs import logger
 from sdcpd.offers import Offers
 from sdcpd.plate import Gate
-from sdcpd.plates import PlateRecords, Plates, noted
+from sdcpd.plates import Plates, noted
 from sdcpd.progress import ENDED, MOVING, Job, JobState
 
 __all__ = ["JobRecords", "Jobs"]
@@ -42,7 +44,7 @@ _PAUSABLE = frozenset({Phase.PREPARING, Phase.PRINTING})
 _STOPPABLE = frozenset({Phase.CHECKING, Phase.PREPARING, Phase.PRINTING, Phase.PAUSING, Phase.PAUSED})
 
 
-class JobRecords(PlateRecords, Protocol):
+class JobRecords(PrintRecords, Protocol):
     """A writer that can tell what it remembers."""
 
     def jobs(self) -> list[Job]:
@@ -64,6 +66,7 @@ class Jobs:
         clock: IReactorTime,
         wall: Callable[[], float],
         gate: Gate,
+        metadata: Callable[[str], Deferred[SlicedFile | None]],
     ) -> None:
         self._fleet = fleet
         self._links = links
@@ -77,6 +80,15 @@ class Jobs:
         self._held: set[str] = set()
         self.plates = Plates(fleet, journal, wall, gate)
         """What is known of the printers' plates."""
+        self._history = History(
+            fleet=fleet,
+            plates=self.plates,
+            journal=journal,
+            clock=clock,
+            wall=wall,
+            by_wire_name=store.by_wire_name,
+            metadata=metadata,
+        )
         self._unsubscribe = fleet.subscribe(self._changed)
         self._restore()
 
@@ -216,9 +228,15 @@ class Jobs:
     def _changed(self, before: Printer | None, after: Printer) -> None:
         if before is None:
             self.plates.appeared(after)
+            self._history.appeared(after)
         self._look(before, after)
         if after.status is not None and (before is None or before.status is not after.status):
             self.plates.look(self._fleet.get(after.id))
+            self._history.look(self._fleet.get(after.id), self._adopt)
+
+    def _adopt(self, printer: Printer) -> bool:
+        """A print has begun that no job was waiting for."""
+        return False
 
     def _look(self, before: Printer | None, after: Printer) -> None:
         waiting = self._waiting.get(after.id)
@@ -240,6 +258,7 @@ class Jobs:
         """Judge what does not move; to be called about once a second."""
         for flow in list(self._flows.values()):
             flow.time()
+        self._history.sweep()
 
     def _flow(self, job: Job, file: StoredFile | None, *, deliver_anyway: bool) -> Flow:
         flow = Flow(
@@ -250,6 +269,7 @@ class Jobs:
             offers=self._offers,
             journal=self._journal,
             plates=self.plates,
+            history=self._history,
             clock=self._clock,
             wall=self._wall,
             ended=self._ended,

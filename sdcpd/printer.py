@@ -13,9 +13,9 @@ from msgspec import Struct
 from sdcpd.codec.sdcp import Announcement
 from sdcpd.codec.status import Generation, Phase, Status, phase_of
 from sdcpd.progress import Job, JobState
-from sdcpd.records import Plate
+from sdcpd.records import Plate, Wear
 
-__all__ = ["Printer", "Reachability"]
+__all__ = ["Printer", "Reachability", "Run"]
 
 
 class Reachability(Enum):
@@ -29,6 +29,21 @@ class Reachability(Enum):
     """Nothing was heard for a while: off, asleep or out of reach."""
     ELSEWHERE = "owned elsewhere"
     """Connected to another program's broker; watched by UDP and left alone."""
+
+
+class Run(Struct, frozen=True):
+    """The print that is on the machine, ours or not. Times are seconds."""
+
+    id: str
+    """Its key in the history."""
+    started: float
+    """Since the epoch."""
+    planned_s: float | None = None
+    """The file's own print time."""
+    ratio: float | None = None
+    """What this printer's prints usually take, as a multiple of that; None as long as nobody knows."""
+    stalled: bool = False
+    """Whether no new layer has come for far too long."""
 
 
 class Printer(Struct, frozen=True, eq=False):
@@ -46,6 +61,10 @@ class Printer(Struct, frozen=True, eq=False):
     job: Job | None = None
     plate: Plate = Plate("")
     """What is known of its build plate."""
+    run: Run | None = None
+    """The print on the machine."""
+    wear: Wear = Wear("")
+    """What it has done since it is known."""
     message: str | None = None
     """Why the printer cannot be worked with, and what to do about it."""
     version: int = 0

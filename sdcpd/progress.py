@@ -23,7 +23,7 @@ from sdcpd.codec.status import (
     phase_of,
 )
 
-__all__ = ["ENDED", "MOVING", "Job", "JobState", "Print", "Transfer", "Verdict"]
+__all__ = ["AT_WORK", "ENDED", "MOVING", "Job", "JobState", "Print", "Transfer", "Verdict"]
 
 REQUEST_WAIT = 15.0
 """Seconds until the printer must have asked for the file (sdcp.md appendix C)."""
@@ -40,7 +40,7 @@ LIVE = 20.0
 IDLE_WAIT = 30.0
 """Seconds that a printer may be idle without saying how its print ended."""
 
-_AT_WORK = frozenset({1, 2, 3, 4})
+AT_WORK = frozenset({1, 2, 3, 4})
 """Print numbers that only a print at work shows, in both generations; no ended print leaves them behind."""
 
 
@@ -266,7 +266,7 @@ class Print:
         if phase is Phase.PAUSED:
             return Verdict(JobState.PAUSED)
         # Only what a print at work shows ends a pause: neither a number nobody knows, nor pausing, nor stopping.
-        return Verdict(JobState.PRINTING) if phase in RUNNING and told.status in _AT_WORK else None
+        return Verdict(JobState.PRINTING) if phase in RUNNING and told.status in AT_WORK else None
 
     def _starting(self, told: PrintInfo, phase: Phase) -> Verdict | None:
         before = self._before
@@ -280,7 +280,7 @@ class Print:
                 return Verdict(
                     JobState.FAILED, "another_print", f"The printer is printing another file: {told.filename}"
                 )
-            if told.status in _AT_WORK or self._new(told):
+            if told.status in AT_WORK or self._new(told):
                 self.running = True
                 return Verdict(JobState.PAUSED if phase is Phase.PAUSED else JobState.PRINTING)
         known_errors = (0, before.error_number if before is not None else told.error_number)

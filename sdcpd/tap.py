@@ -278,6 +278,7 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
         clock=reactor,
         wall=wall,
         gate=Gate(config.plate.gate),
+        metadata=store.sliced,
     )
 
     def adopt(mainboard_id: str) -> None:
@@ -302,6 +303,7 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
         clock=reactor,
         wall=wall,
         failing=lambda: journal.failing,
+        prints=journal,
         adopt=adopt,
     )
 

@@ -25,11 +25,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides, implementer
 
 from sdcpd.codec.sdcp import Announcement, Command, parse_announcement
+from sdcpd.codec.sliced import SlicedFile
 from sdcpd.discovery import Reactor
 from sdcpd.errors import FileInUse, StoreFull
 from sdcpd.files import FileStore, Limits, StoredFile, wire_name
 from sdcpd.fleet import Fleet, Reachability
 from sdcpd.jobs import Jobs
+from sdcpd.journal import PrintPage, PrintQuery
 from sdcpd.links import Links, Session
 from sdcpd.logs import set_level
 from sdcpd.offers import Offer, Offers
@@ -237,6 +239,11 @@ class FakeJournal:
     def open_prints(self) -> list[PrintRecord]:
         """The prints that have not ended."""
         return [record for record in self.printed.values() if record.result is PrintResult.PRINTING]
+
+    def prints(self, query: PrintQuery) -> Deferred[PrintPage]:
+        """The finished prints of a printer, newest first."""
+        found = [p for p in self.printed.values() if p.printer == query.printer and p.result is query.result]
+        return succeed(PrintPage(tuple(found[::-1][: query.limit]), None))
 
     def write(self, *records: Job | Plate | PrintRecord | Wear) -> Deferred[None]:
         """Remember these; what fails is remembered, too, but is not safe."""
@@ -477,6 +484,7 @@ class Workshop:
         self.store = FileStore(directory, Limits(quota=0, max_size=2**31 - 1, reserve=0), at_once, wall)
         self.offers = Offers(self._port)
         self.broken = False
+        self.sliced: dict[str, SlicedFile] = {}
         self.journal = journal or FakeJournal(journalled, self.diary)
         self.journal.full = full
         if file:
@@ -490,6 +498,7 @@ class Workshop:
             clock=self.clock,
             wall=wall,
             gate=gate,
+            metadata=lambda md5: succeed(self.sliced.get(md5)),
         )
         self.link = FakeLink(self.links, ID, self.diary)
 

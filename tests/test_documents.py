@@ -46,6 +46,7 @@ class PrinterTests(DocumentCase):
                 "total_layers": 200,
                 "progress": 22.5,
                 "eta_s": 155,
+                "eta_source": "printer",
                 "file": "plate.goo",
                 "last_update": EPOCH,
                 "age_s": 1.9,
@@ -58,6 +59,8 @@ class PrinterTests(DocumentCase):
                     "job": None,
                     "reason": "print_seen",
                 },
+                "wear": {"layers": 0, "exposure_s": 0.0, "prints": 0},
+                "print": self.rig.fleet.get(SATURN).run.id,  # type: ignore[union-attr]
                 "hold_reason": None,
                 "message": None,
                 "raw": {

@@ -22,6 +22,7 @@ from sdcpd.web.access import Access
 from sdcpd.web.adoption import AdoptionApi
 from sdcpd.web.answer import TEXT, Answer
 from sdcpd.web.files import FilesApi, is_upload
+from sdcpd.web.history import HistoryApi, Prints
 from sdcpd.web.metrics import MetricsApi
 from sdcpd.web.mslicer import StatusApi
 from sdcpd.web.native import NativeApi
@@ -65,6 +66,7 @@ class WebApp:
         wall: Callable[[], float],
         failing: Callable[[], str | None],
         adopt: Callable[[str], None],
+        prints: Prints,
     ) -> None:
         self._failing = failing
         epoch = new_epoch()
@@ -81,6 +83,7 @@ class WebApp:
             *self._status.routes,
             *NativeApi(fleet, jobs, store, documents).routes,
             *AdoptionApi(fleet, adopt, documents).routes,
+            *HistoryApi(prints, fleet).routes,
             *FilesApi(store).routes,
             *self._updates.routes,
             *metrics.routes,

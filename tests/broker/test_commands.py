@@ -255,6 +255,7 @@ class BrokenJobs(Jobs):
             clock=workshop.clock,
             wall=wall,
             gate=Gate.OFF,
+            metadata=workshop.store.sliced,
         )
 
     def print(self, mainboard_id: str, file: StoredFile, plate_clear: bool | None, by: str) -> Job:

@@ -210,6 +210,7 @@ class Rig:
             clock=self.clock,
             wall=self.wall,
             gate=Gate(parse(config).plate.gate),
+            metadata=self.store.sliced,
         )
         self.adopted: list[str] = []
         self.deaf: set[str] = set()
@@ -227,6 +228,7 @@ class Rig:
             wall=self.wall,
             failing=lambda: self.journal.failing,
             adopt=self.adopt,
+            prints=self.journal,
         )
         self.site = self.web.site()
 
