@@ -14,6 +14,7 @@ from typing import Protocol
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 
 from sdcpd.codec.sdcp import Command, Response
 from sdcpd.codec.sliced import SlicedFile
@@ -153,6 +154,24 @@ class Jobs:
         flow = self._flow(job, file, deliver_anyway=self._lacks(job))
         flow.begin()
         return flow.job
+
+    def kept(self, job: Job) -> Deferred[Job]:
+        """Fires with the job, as it is then, once it is on the disk: only then may anybody be promised it.
+
+        Fails with ``StoreError`` if that cannot be; the job is given up then, unless its start is under way.
+        """
+        return self._journal.write(self._now(job)).addCallbacks(
+            lambda _: self._now(job), self._unkept, errbackArgs=(job,)
+        )
+
+    def _now(self, job: Job) -> Job:
+        return next((now for now in self.all() if now.id == job.id), job)
+
+    def _unkept(self, failure: Failure, job: Job) -> Failure:
+        flow = self._flows.get(job.printer)
+        if flow is not None and flow.job.id == job.id and flow.job.state not in MOVING:
+            flow.cancel()
+        return failure
 
     def _lacks(self, job: Job) -> bool:
         """Whether the printer, when it was last told to start this very file, said that it does not have it."""

@@ -110,6 +110,10 @@ class Plates:
         self.tell(printer.id)
         return plate
 
+    def kept(self, mainboard_id: str) -> Deferred[Plate]:
+        """Fires with what is known of a plate once that is on the disk; fails with ``StoreError`` if it cannot be."""
+        return self._journal.write(self.of(mainboard_id)).addCallback(lambda _: self.of(mainboard_id))
+
     def occupy(self, printer: Printer, by: str) -> Plate:
         """A person says that something is on the plate."""
         before = self.of(printer.id)

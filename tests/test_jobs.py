@@ -17,6 +17,7 @@ from sdcpd.errors import (
     NotNow,
     PrinterOffline,
     PrinterUnknown,
+    StoreFull,
 )
 from sdcpd.fleet import Reachability
 from sdcpd.links import COMMAND_TIMEOUT
@@ -50,6 +51,32 @@ class PrintTests(JobsTestCase):
         self.assertEqual(self.jobs.all(), [job])
         self.assertEqual(self.shop.fleet.get(ID).job, job)
         self.assertTrue(self.shop.held())
+
+    def test_promised(self) -> None:
+        """A job is promised to nobody before it is on the disk: a crash would take it along."""
+        self.shop.journal.slow = True
+        job = self.jobs.print(ID, self.shop.file, None, "somebody")
+        kept = self.jobs.kept(job)
+        self.assertNoResult(kept)
+        self.shop.journal.land()
+        self.assertEqual(self.successResultOf(kept).id, job.id)
+
+    def test_not_promised(self) -> None:
+        """One that cannot be noted is refused and given up."""
+        self.shop.journal.full = True
+        job = self.jobs.print(ID, self.shop.file, None, "somebody")
+        self.failureResultOf(self.jobs.kept(job), StoreFull)
+        self.assertIsNone(self.jobs.current(ID))
+
+    def test_cancelled(self) -> None:
+        """That a job is cancelled is promised when that is on the disk."""
+        job = self.jobs.print(ID, self.shop.file, None, "somebody")
+        self.shop.journal.slow = True
+        self.assertIsNone(self.jobs.stop(ID))
+        kept = self.jobs.kept(job)
+        self.assertNoResult(kept)
+        self.shop.journal.land()
+        self.assertIs(self.successResultOf(kept).state, JobState.STOPPED)
 
     def test_unknown(self) -> None:
         """A printer that nobody knows is said to be unknown."""

@@ -90,10 +90,14 @@ class Commands:
             if wish.plate_clear is not None and "plate" not in scopes:
                 raise NotAllowed(f"{by} may not speak for the plate.", 'Give its key the scope "plate".')
             job = self._jobs.print(printer.id, self._store.get(wish.file), wish.plate_clear, by)
-            return {"job": job.id}
+            return self._jobs.kept(job).addCallback(lambda job: {"job": job.id})
         ask: Callable[[str], Deferred[Any] | None] = getattr(self._jobs, wish.command)
+        before = self._jobs.current(printer.id)
         answered = ask(printer.id)
-        return {"ack": None} if answered is None else answered.addCallback(lambda response: {"ack": response.ack})
+        if answered is not None:
+            return answered.addCallback(lambda response: {"ack": response.ack})
+        assert before is not None  # what was cancelled; forgotten, it would go on after a restart
+        return self._jobs.kept(before).addCallback(lambda _: {"ack": None})
 
     def _answer(self, slug: str, result: Mapping[str, Any]) -> None:
         self._router.publish(f"sdcpd/{slug}/result", msgspec.json.encode(result), 1)

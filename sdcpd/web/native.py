@@ -22,6 +22,7 @@ from sdcpd.documents import (
 from sdcpd.files import FileStore
 from sdcpd.fleet import Fleet
 from sdcpd.jobs import Jobs
+from sdcpd.progress import Job
 from sdcpd.web.answer import Answer, json_answer
 from sdcpd.web.errors import Refusal
 from sdcpd.web.routes import Call, Route
@@ -66,10 +67,12 @@ class NativeApi:
                 PrintRequest,
                 also=refusals,
             ),
-            Route("POST", f"{one}/plate", "plate", self.plate, PlateAnswer, 200, PlateRequest, also=(404, 409, 422)),
+            Route(
+                "POST", f"{one}/plate", "plate", self.plate, PlateAnswer, 200, PlateRequest, also=(404, 409, 422, 507)
+            ),
             Route("POST", f"{one}/pause", "control", self.pause, AckDocument, also=(404, 409, 503, 504)),
             Route("POST", f"{one}/resume", "control", self.resume, AckDocument, also=(404, 409, 503, 504)),
-            Route("POST", f"{one}/stop", "control", self.stop, AckDocument, also=(404, 409, 503, 504)),
+            Route("POST", f"{one}/stop", "control", self.stop, AckDocument, also=(404, 409, 503, 504, 507)),
             Route("GET", "/v1/jobs", "view", self.jobs, list[JobDocument]),
             Route("GET", "/v1/jobs/<job_id>", "view", self.job, JobDocument, also=(404,)),
         )
@@ -82,22 +85,24 @@ class NativeApi:
         """One printer, by its slug or its MainboardID."""
         return json_answer(self._documents.printer(self._fleet.get(name)))
 
-    def print(self, call: Call, name: str) -> Answer:
+    def print(self, call: Call, name: str) -> Deferred[Answer]:
         """Deliver a stored file if the printer does not have it, and start it; the job tells what becomes of it."""
         wish = call.json(PrintRequest)
         printer = self._fleet.get(name)
         if wish.plate_clear is not None:
             call.must_have("plate")
         job = self._jobs.print(printer.id, self._store.get(wish.file), wish.plate_clear, call.client.name)
-        location = {"Location": f"/v1/jobs/{job.id}"}
-        return json_answer(JobAnswer(self._documents.job(job)), 202, location)
+        return self._jobs.kept(job).addCallback(self._begun)
 
-    def plate(self, call: Call, name: str) -> Answer:
+    def _begun(self, job: Job) -> Answer:
+        return json_answer(JobAnswer(self._documents.job(job)), 202, {"Location": f"/v1/jobs/{job.id}"})
+
+    def plate(self, call: Call, name: str) -> Deferred[Answer]:
         """Say that the plate is clear, or that something is on it; the answer is the plate as it is now."""
         word = call.json(PlateRequest)
         printer = self._fleet.get(name)
         if not word.clear:
-            plate = self._jobs.plates.occupy(printer, call.client.name)
+            self._jobs.plates.occupy(printer, call.client.name)
         elif word.revision is None:
             raise Refusal(
                 422,
@@ -106,8 +111,9 @@ class NativeApi:
                 f"GET /v1/printers/{printer.slug} tells it: it is {printer.plate.revision} now.",
             )
         else:
-            plate = self._jobs.plates.confirm(printer, word.revision, call.client.name)
-        return json_answer(PlateAnswer(plate_document(plate)))
+            self._jobs.plates.confirm(printer, word.revision, call.client.name)
+        kept = self._jobs.plates.kept(printer.id)
+        return kept.addCallback(lambda plate: json_answer(PlateAnswer(plate_document(plate))))
 
     def pause(self, call: Call, name: str) -> Deferred[Answer]:
         """Pause the print."""
@@ -117,10 +123,15 @@ class NativeApi:
         """Go on with a paused print."""
         return self._jobs.resume(self._fleet.get(name).id).addCallback(_acknowledged)
 
-    def stop(self, call: Call, name: str) -> Answer | Deferred[Answer]:
+    def stop(self, call: Call, name: str) -> Deferred[Answer]:
         """Stop the print, or cancel a delivery before its start."""
-        answered = self._jobs.stop(self._fleet.get(name).id)
-        return json_answer(AckDocument(None)) if answered is None else answered.addCallback(_acknowledged)
+        printer = self._fleet.get(name)
+        job = self._jobs.current(printer.id)
+        answered = self._jobs.stop(printer.id)
+        if answered is not None:
+            return answered.addCallback(_acknowledged)
+        assert job is not None  # what was cancelled; forgotten, it would go on after a restart
+        return self._jobs.kept(job).addCallback(lambda _: json_answer(AckDocument(None)))
 
     def jobs(self, call: Call) -> Answer:
         """The remembered jobs, oldest first."""
