@@ -143,6 +143,7 @@ class Commands:
         name, layer = request.data.get("Filename"), request.data.get("StartLayer", 0)
         if not isinstance(name, str) or type(layer) is not int or layer < 0:
             return _BAD_FIELD, _nothing
+        printer.counts.starts[name] += 1
         if printer.printing.busy:
             info = printer.status.print_info
             if info.status in PAUSED and name == info.filename and layer == info.current_layer:

@@ -57,11 +57,13 @@ class Counts:
     kinds: Counter[str] = field(default_factory=Counter)  # probe, invitation, calling, up, request, http ...
     commands: Counter[int] = field(default_factory=Counter)  # Cmd -> requests received
     request_ids: Counter[tuple[int, str]] = field(default_factory=Counter)  # (Cmd, RequestID) -> received
+    starts: Counter[str] = field(default_factory=Counter)  # file -> Cmd 128 received for it, obeyed or not
 
     def to_json(self) -> JsonObject:
         """As the control socket shows it."""
         return {
             "kinds": dict(self.kinds),
+            "starts": dict(self.starts),
             "commands": {str(cmd): n for cmd, n in sorted(self.commands.items())},
             "request_ids": [
                 {"cmd": cmd, "request_id": request_id, "count": n} for (cmd, request_id), n in self.request_ids.items()

@@ -84,6 +84,7 @@ class StrictTests(PrinterCase):
         for _ in range(2):
             self.request(128, {"Filename": "plate.goo", "StartLayer": 0}, request_id="s")
         self.assertEqual(self.printer.counts.request_ids[128, "s"], 2)
+        self.assertEqual(self.printer.counts.to_json()["starts"], {"plate.goo": 2})
         self.assertEqual(self.codes(), ["start-repeated"])
 
     def test_fetch_fields(self) -> None:
