@@ -13,7 +13,7 @@ from types import GenericAlias
 from typing import Literal, TypeVar, get_args, get_type_hints
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from sdcpd import checks
 from sdcpd.codec.ctb_encrypted import CtbKey, parse_key
@@ -40,6 +40,7 @@ __all__ = [
     "parse",
 ]
 
+LOOPBACK, LOCAL = "loopback", "local"  # in [access] trusted: the machine itself, and the private networks it is in
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _KEY_NAME = re.compile(r"[\w-]{1,64}")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -176,6 +177,8 @@ class Web(Section, frozen=True):
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     proxies: tuple[str, ...] = ()
+    rate: float = 10.0
+    burst: int = 50
 
     def check(self, place: str) -> None:
         """Endpoints and proxies can be read."""
@@ -183,6 +186,8 @@ class Web(Section, frozen=True):
             checks.endpoint(listen, f"{place} listen")
         for proxy in self.proxies:
             checks.network(proxy, f"{place} proxies")
+        checks.in_range(self.rate, 0, 1_000_000, f"{place} rate")
+        checks.in_range(self.burst, 1, 1_000_000, f"{place} burst")
 
 
 class StatusPage(Section, frozen=True):
@@ -194,12 +199,18 @@ class StatusPage(Section, frozen=True):
 class Access(Section, frozen=True):
     """``[access]``: what clients may do by their address alone."""
 
-    trusted: dict[str, tuple[Scope, ...]] = {}
+    trusted: dict[str, tuple[Scope, ...]] = field(default_factory=lambda: {LOOPBACK: ("view",), LOCAL: ("view",)})
 
     def check(self, place: str) -> None:
-        """Each key is a network."""
-        for network in self.trusted:
-            checks.network(network, f"{place} trusted")
+        """Each key is a network or one of our words for some, and none makes an admin of everybody in it."""
+        for network, scopes in self.trusted.items():
+            if network not in (LOOPBACK, LOCAL):
+                checks.network(network, f"{place} trusted")
+            if "admin" in scopes:
+                raise ConfigError(
+                    f"{place} trusted {network!r}: expected other scopes than admin, which always needs a key",
+                    "There is one in admin.key in the state directory.",
+                )
 
 
 class _Trusted(Section, frozen=True):

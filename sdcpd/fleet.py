@@ -122,19 +122,23 @@ class Fleet:
         """The printer of exactly this MainboardID, or None."""
         return self._printers.get(mainboard_id)
 
+    def identify(self, reference: str) -> str | None:
+        """The MainboardID that this slug or MainboardID (in any letter case) stands for, or None."""
+        mainboard_id = self._slugs.get(reference.lower(), reference)
+        if mainboard_id in self._printers:
+            return mainboard_id
+        folded = reference.casefold()
+        return next((mainboard_id for mainboard_id in self._printers if mainboard_id.casefold() == folded), None)
+
     def get(self, reference: str) -> Printer:
         """The printer of this slug or MainboardID (in any letter case); ``PrinterUnknown`` if there is none."""
-        mainboard_id = self._slugs.get(reference.lower(), reference)
-        printer = self._printers.get(mainboard_id)
-        if printer is None:
-            folded = reference.casefold()
-            printer = next((p for p in self._printers.values() if p.id.casefold() == folded), None)
-        if printer is None:
+        mainboard_id = self.identify(reference)
+        if mainboard_id is None:
             known = ", ".join(p.slug for p in self) or "none yet"
             raise PrinterUnknown(
                 f"No printer is called {reference!r}.", f"Known printers: {known}. GET /v1/printers lists them."
             )
-        return printer
+        return self._printers[mainboard_id]
 
     def since(self, version: int) -> list[Printer]:
         """The printers whose last publication is newer than ``version``, in the fleet's order."""

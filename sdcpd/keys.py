@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from msgspec.structs import replace
+from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 
 from sdcpd.errors import BadKey, KeyExists, KeyMissing
@@ -25,7 +26,7 @@ from sdcpd.records import Key
 from sdcpd.scopes import SCOPES
 from sdcpd.spool import write_durably
 
-__all__ = ["ADMIN", "MOST", "KeyRecords", "Keys", "digest", "ensure_admin"]
+__all__ = ["ADMIN", "MOST", "AdminKey", "KeyRecords", "Keys", "digest", "ensure_admin"]
 
 ADMIN = "admin"
 """The name of the key that the daemon makes for itself at its first start."""
@@ -167,3 +168,19 @@ def ensure_admin(keys: Keys, path: Path) -> None:
     written.addErrback(
         lambda failure: _log.failure("The admin key could not be recorded; the next start makes another", failure)
     )
+
+
+class AdminKey(Service):
+    """Sees to it, before anybody can ask, that there is a key with which the first other ones are made."""
+
+    def __init__(self, keys: Keys, path: Path) -> None:
+        self._keys = keys
+        self._path = path
+
+    def startService(self) -> None:
+        """Twisted: the daemon begins, and has forked."""
+        super().startService()
+        try:
+            ensure_admin(self._keys, self._path)
+        except OSError as error:
+            _log.error("There is no admin key: {path} cannot be used: {error}", path=str(self._path), error=error)

@@ -6,7 +6,6 @@ handed here (DESIGN.md section 1).
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import os
 import resource
@@ -46,11 +45,14 @@ from sdcpd.fleet import Beforehand, Fleet
 from sdcpd.interfaces import interfaces_of
 from sdcpd.jobs import Jobs
 from sdcpd.journal import Journal
+from sdcpd.keys import AdminKey, Keys
 from sdcpd.links import Links
 from sdcpd.listener import Listener, Sparing
+from sdcpd.machine import look
 from sdcpd.offers import Offers
 from sdcpd.plate import Gate
 from sdcpd.roster import Roster
+from sdcpd.statelock import StateLock
 from sdcpd.web.app import WebApp
 from sdcpd.web.downloads import DownloadsSite
 from sdcpd.web.metrics import Door, MetricsApi
@@ -91,31 +93,6 @@ class Options(usage.Options):
         if path is None and not Path(DEFAULT_CONFIG).exists():
             return Config()
         return configuration.load(Path(path or DEFAULT_CONFIG))
-
-
-class _StateLock(Service):
-    """The state directory belongs to this process until it ends: the kernel takes the lock away, and nobody before."""
-
-    def __init__(self, directory: Path) -> None:
-        self._descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            owner = os.pread(self._descriptor, 20, 0).decode("ascii", "replace").strip()
-            os.close(self._descriptor)
-            raise ConfigError(
-                f"[sdcpd] state_directory: another sdcpd (process {owner or 'unknown'}) uses this state directory,"
-                f" {directory}",
-                "Stop that one first, or give this one a directory and ports of its own.",
-            ) from error
-        self._sign()
-
-    def privilegedStartService(self) -> None:
-        super().privilegedStartService()
-        self._sign()  # as a daemon it is another process now; the lock has come along
-
-    def _sign(self) -> None:
-        os.ftruncate(self._descriptor, os.pwrite(self._descriptor, b"%d\n" % os.getpid(), 0))
 
 
 class _JournalThread(ThreadPool):
@@ -259,7 +236,7 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
 
     limit = _raise_limit()
     state = _state_directory(config)
-    lock = _StateLock(state)  # before anything else looks into it
+    lock = StateLock(state)  # before anything else looks into it
     offload = partial(deferToThreadPool, reactor, reactor.getThreadPool())
     thread = _JournalThread(0, 1, "journal")
     journal = Journal(config.journal.url, state, partial(deferToThreadPool, reactor, thread), reactor)
@@ -293,6 +270,7 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
     metrics = MetricsApi(
         version("sdcpd"), fleet, lambda: asdict(router.counters), lambda: {n: _door(s) for n, s in doors.items()}
     )
+    keys = Keys(journal, wall)
     web = WebApp(
         config,
         version("sdcpd"),
@@ -300,6 +278,8 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
         jobs=jobs,
         store=store,
         metrics=metrics,
+        keys=keys,
+        look=look,
         clock=reactor,
         wall=wall,
         failing=lambda: journal.failing,
@@ -379,6 +359,7 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
         (
             Part("lock", (), lambda config: lock),
             Part("journal", (), lambda config: _JournalKeeper(journal, thread)),
+            Part("keys", (), lambda config: AdminKey(keys, state / "admin.key")),
             Part("mqtt", ("mqtt.listen",), make_mqtt),
             Part("clients", ("mqtt.clients",), make_clients),
             Part("downloads", ("downloads",), make_downloads),

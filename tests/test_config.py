@@ -210,6 +210,8 @@ class ParseTests(SynchronousTestCase):
             hosts = ["hub.example"]
             origins = ["https://hub.example"]
             proxies = ["10.0.0.1", "fd00::/8"]
+            rate = 0
+            burst = 7
             [status]
             mode = "public"
             [access.trusted]

@@ -330,7 +330,8 @@ class SecondStartTests(SynchronousTestCase):
             port = first.ports["web"][0]["port"]
             body = b"V3.0" + bytes.fromhex("07000000444C5000") + b"layers" + bytes.fromhex("00000007000000444C5000")
             with socket.create_connection(("127.0.0.1", port), PATIENCE) as client, client.makefile("rb") as answers:
-                head = f"PUT /v1/files/a.goo HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+                head = f"PUT /v1/files/a.goo HTTP/1.1\r\nHost: localhost\r\nX-Api-Key: {first.key}\r\n"
+                head += f"Content-Length: {len(body)}\r\n"
                 client.sendall(f"{head}Expect: 100-continue\r\n\r\n".encode())
                 self.assertIn(b" 100 ", answers.readline())
                 self.assertEqual(answers.readline(), b"\r\n")

@@ -1,173 +1,199 @@
-"""Who may do what, decided before anything else is looked at.
+"""Who may do what, decided before anything else is looked at, and in this one place.
 
-One decision, for now: loopback may do everything, and any other address what ``[access] trusted`` gives it.
-Browsers are held to more: a Host that is not ours is refused (DNS rebinding), and so is a change that another
-site's page asks for, because an address is an authority that every page opened on the machine would share.
+One decision: the order. The Host and the Origin first, then how often this address asks, then its key, then the scope,
+then the printer; a handler runs only when all agree. A key that was presented must be right, whoever presents it: an
+empty or a wrong one is refused even from a trusted address, and guessing is slowed down, while a right key is good
+from everywhere, so nobody can lock out others (reference apis.md 7.1 and 7.2).
 """
 
 from __future__ import annotations
 
-import ipaddress
-import re
-from collections.abc import Iterable
+import math
+from collections.abc import Callable
 
+from msgspec.structs import replace
+from twisted.internet.interfaces import IReactorTime
 from twisted.web.iweb import IRequest
 
 from sdcpd import config
-from sdcpd.scopes import SCOPES
-from sdcpd.web.answer import header_of
+from sdcpd.keys import Keys
+from sdcpd.logs import logger
+from sdcpd.machine import Machine
+from sdcpd.records import Key
+from sdcpd.scopes import granted
+from sdcpd.web.answer import Answer
+from sdcpd.web.browsers import Browsers
+from sdcpd.web.buckets import Buckets
+from sdcpd.web.client import Client
 from sdcpd.web.errors import Refusal
+from sdcpd.web.peers import Peers
+from sdcpd.web.tokens import Tokens
 
-__all__ = ["Access", "Client"]
+__all__ = ["FAILURES", "Access", "Client"]
 
-_SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
-_NAME = re.compile(r"\[[0-9a-f:.%]+\]|[^\W.]([\w-]{0,62})(\.[\w-]{1,63})*\.?")
-_FORWARDED = (b"x-forwarded-for", b"x-real-ip", b"forwarded")
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+FAILURES = 10
+"""Wrong keys that one address may present in a minute."""
 
-
-def _networks(texts: Iterable[str]) -> list[_Network]:
-    return [ipaddress.ip_network(text, strict=False) for text in texts]
-
-
-def _address(text: str) -> _Address | None:
-    try:
-        address = ipaddress.ip_address(text.strip().strip("[]"))
-    except ValueError:
-        return None
-    mapped = getattr(address, "ipv4_mapped", None)
-    return mapped if mapped is not None else address
-
-
-class Client:
-    """Who asks: an address, and what it may do."""
-
-    __slots__ = ("address", "is_loopback", "scopes")
-
-    def __init__(self, address: str, is_loopback: bool, scopes: frozenset[str]) -> None:
-        self.address = address
-        self.is_loopback = is_loopback
-        self.scopes = scopes
-
-    @property
-    def name(self) -> str:
-        """Who it is, for people: kept with what was asked for."""
-        return self.address or "this machine"
-
-
-_FORWARDER = Client("of an unknown proxy", False, frozenset())
+_log = logger("sdcpd.web.access")
 
 
 class Access:
-    """The rules of ``[access]`` and ``[web]``, replaced whole at a reload."""
+    """The rules of ``[access]`` and ``[web]``, replaced whole at a reload; the keys and the one-shot tokens.
 
-    def __init__(self, access: config.Access, web: config.Web) -> None:
+    ``identify`` gives the MainboardID of a slug or MainboardID, or None.
+    """
+
+    def __init__(
+        self,
+        access: config.Access,
+        web: config.Web,
+        *,
+        keys: Keys,
+        identify: Callable[[str], str | None],
+        look: Callable[[], Machine],
+        clock: IReactorTime,
+    ) -> None:
+        self.tokens = Tokens(clock)
+        self._keys = keys
+        self._identify = identify
+        self._clock = clock
+        self._peers = Peers(look, clock)
+        self._browsers = Browsers()
+        self._failures = Buckets(clock, rate=FAILURES / 60, burst=FAILURES)
+        self._warnings = Buckets(clock, rate=1 / 60, burst=1)
+        keys.subscribe(lambda key: self.tokens.revoke(key.name))
         self.configure(access, web)
 
     def configure(self, access: config.Access, web: config.Web) -> None:
         """Take over other rules."""
-        self._trusted = [
-            (ipaddress.ip_network(network, strict=False), frozenset(scopes))
-            for network, scopes in access.trusted.items()
-        ]
-        self._hosts = frozenset(host.casefold() for host in web.hosts)
-        self._origins = frozenset(origin.casefold().rstrip("/") for origin in web.origins)
-        self._proxies = _networks(web.proxies)
-        self._known: dict[str, Client] = {}
-        self._familiar: set[str] = set()
+        self._peers.configure(access, web)
+        self._browsers.configure(web)
+        self._requests = Buckets(self._clock, rate=web.rate, burst=web.burst) if web.rate else None
 
-    def client(self, request: IRequest) -> Client:
-        """Who asks, by the connection; forwarded headers count only from configured proxies."""
-        peer = getattr(request.getClientAddress(), "host", "") or ""
-        if not self._is_proxy(peer) and any(request.requestHeaders.hasHeader(name) for name in _FORWARDED):
-            return _FORWARDER  # or everybody behind a proxy on this machine would be this machine
-        if self._proxies:
-            peer = self._behind_proxies(request, peer)
-        client = self._known.get(peer)
-        if client is None:
-            if len(self._known) > 4096:
-                self._known.clear()
-            client = self._known[peer] = self._judge(peer)
-        return client
+    # -- one request -----------------------------------------------------------------------------------------
 
-    def _behind_proxies(self, request: IRequest, peer: str) -> str:
-        hops = [peer]
-        for header in request.requestHeaders.getRawHeaders(b"x-forwarded-for") or []:
-            found = header.decode("utf-8", "replace").split(",")
-            hops[-1:-1] = [hop.strip() or "unknown" for hop in found]  # an empty name would be a Unix socket's
-        while len(hops) > 1 and self._is_proxy(hops[-1]):
-            hops.pop()
-        return hops[-1]
+    def check(
+        self, request: IRequest, scope: str | None, printer: str | None = None, *, limited: bool = True
+    ) -> Client:
+        """Let the request pass or raise the ``Refusal`` that it gets.
 
-    def _is_proxy(self, text: str) -> bool:
-        address = _address(text)
-        return address is not None and any(address in network for network in self._proxies)
-
-    def _judge(self, peer: str) -> Client:
-        address = _address(peer)
-        if address is None:  # a Unix socket: the file system decides who may connect
-            return Client(peer, not peer, frozenset(SCOPES) if not peer else frozenset())
-        if address.is_loopback:
-            return Client(peer, True, frozenset(SCOPES))
-        scopes: frozenset[str] = frozenset()
-        for network, given in self._trusted:
-            if address in network:
-                scopes |= given
-        return Client(peer, False, scopes)
-
-    def check(self, request: IRequest, scope: str | None) -> Client:
-        """Let the request pass or raise the ``Refusal`` that it gets; ``scope`` None needs no permission."""
-        self._check_host(request)
-        if request.method not in _SAFE:
-            self._check_origin(request)
-        client = self.client(request)
+        ``scope`` None needs no permission. ``printer`` is the one that the path names; ``limited`` is whether a key
+        that is limited to printers may come here at all.
+        """
+        self._browsers.check(request, self._peers.machine)
+        client = self._peers.find(request)
+        self._count(client)
+        client = self._with_key(request, client)
         if scope is not None and scope not in client.scopes:
-            raise Refusal(
-                403,
-                "forbidden",
-                f"Your address {client.address} may not do this: it needs the scope {scope!r}.",
-                "An administrator can list the proxy under [web] proxies."
-                if client is _FORWARDER
-                else "An administrator can grant it to your network under [access] trusted.",
-            )
+            raise _forbidden(client, scope)
+        if client.printers is not None:
+            if printer is not None:
+                client.check(self._identify(printer))
+            elif not limited:
+                raise Refusal(
+                    403,
+                    "forbidden",
+                    f"The key {client.key!r} is limited to printers, and this concerns all of them.",
+                    "An administrator can make a key that is not limited.",
+                )
         return client
 
-    def _check_host(self, request: IRequest) -> None:
-        header = header_of(request, "host")
-        if header is None:
-            return  # HTTP/1.0, no browser
-        if header in self._familiar:
-            return
-        host = header.casefold().strip()
-        name = host.rpartition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
-        if name and not _NAME.fullmatch(name):
-            raise Refusal(400, "bad_request", "The Host is no name and no address.", "Check the address.")
-        local = name == "localhost" or name.endswith((".localhost", ".local")) or "." not in name
-        if _address(name) is None and not local and name not in self._hosts and host not in self._hosts:
-            raise Refusal(
-                421,
-                "foreign_host",
-                f"This server is not known under the name {name[:100]!r}.",
-                "Use its address, or add the name to [web] hosts.",
-            )
-        if len(self._familiar) >= 256:
-            self._familiar.clear()
-        self._familiar.add(header)
+    def forgive(self, client: Client) -> None:
+        """The request waits for news: it is the daemon that sets its pace, so it is not counted."""
+        if self._requests is not None and not client.is_loopback:
+            self._requests.give_back(client.counted_as)
 
-    def _check_origin(self, request: IRequest) -> None:
-        origin = header_of(request, "origin")
-        site = header_of(request, "sec-fetch-site")
-        if origin is not None:
-            host = (header_of(request, "host") or "").casefold()
-            own = origin.casefold().partition("://")[2] == host
-            if (own and host) or origin.casefold().rstrip("/") in self._origins:
-                return
-        elif site in (None, "same-origin", "none"):
-            return
-        raise Refusal(
-            403,
-            "foreign_origin",
-            f"A page of another site ({(origin or site or '')[:100]}) may not change anything here.",
-            "If that site is yours, add it to [web] origins.",
+    def headers(self, request: IRequest) -> tuple[tuple[bytes, bytes], ...]:
+        """What the answer says to a page of another site, whatever the answer is."""
+        return self._browsers.headers(request)
+
+    def preflight(self, request: IRequest) -> Answer | None:
+        """The answer to a browser's preflight; None if this is none. Raises ``Refusal``."""
+        if request.method != b"OPTIONS":
+            return None
+        self._browsers.check(request, self._peers.machine)
+        return self._browsers.preflight(request)
+
+    def _count(self, client: Client) -> None:
+        # Programs on this machine have shorter ways to wear it out.
+        seconds = 0.0 if self._requests is None or client.is_loopback else self._requests.take(client.counted_as)
+        if seconds:
+            raise Refusal(
+                429,
+                "too_many_requests",
+                f"Too many requests from {client.address} in a short time.",
+                "Let the daemon tell of changes: GET /v1/updates, or /status?wait=25.",
+                {"Retry-After": str(math.ceil(seconds))},
+            )
+
+    # -- keys ------------------------------------------------------------------------------------------------
+
+    def _with_key(self, request: IRequest, client: Client) -> Client:
+        keys, tokens = _presented(request)
+        if not keys and not tokens:
+            return client
+        found: Client | None = None
+        if len(keys) + len(tokens) == 1:
+            if tokens:
+                if request.method in (b"GET", b"HEAD"):
+                    found = self.tokens.take(tokens.pop(), client.address)
+            else:
+                key = self._keys.find(keys.pop())
+                found = None if key is None else _client(client, key)
+        if found is None:
+            raise self._refused(client)
+        return found
+
+    def _refused(self, client: Client) -> Refusal:
+        seconds = self._failures.take(client.counted_as)
+        if seconds:
+            if not self._warnings.take(client.counted_as):
+                _log.warn("{address} presents one wrong key after the other", address=client.address)
+            return Refusal(
+                429,
+                "too_many_failures",
+                f"Too many wrong keys from {client.address}.",
+                "Check the key; one that is right is good at any time.",
+                {"Retry-After": str(math.ceil(seconds))},
+            )
+        return Refusal(
+            401,
+            "wrong_key",
+            "The key or token that was sent is not valid, or more than one was sent.",
+            "Check it, or leave it out; a token is good for one GET within 5 s from the address that asked for it.",
+            {"WWW-Authenticate": 'Bearer realm="sdcpd"'},
         )
+
+
+def _presented(request: IRequest) -> tuple[set[str], set[str]]:
+    """The different keys and tokens of a request, empty ones included: who sends an empty key means to send one."""
+    headers, args = request.requestHeaders, request.args
+    raw = [*(headers.getRawHeaders(b"x-api-key") or ()), *args.get(b"apikey", ())]
+    for authorization in headers.getRawHeaders(b"authorization") or ():
+        # Basic and Digest are for proxies, and reach us with requests that have nothing to do with our keys.
+        kind, _, credentials = authorization.partition(b" ")
+        if kind.lower() == b"bearer":
+            raw.append(credentials)
+    return (
+        {key.strip().decode("utf-8", "replace") for key in raw},
+        {token.decode("utf-8", "replace") for token in args.get(b"token", ())},
+    )
+
+
+def _client(client: Client, key: Key) -> Client:
+    printers = frozenset(key.printers) if key.printers else None
+    return replace(client, scopes=granted(key.scopes), key=key.name, printers=printers)
+
+
+def _forbidden(client: Client, scope: str) -> Refusal:
+    if client.key:
+        message = f"The key {client.key!r} may not do this: it needs the scope {scope!r}."
+        return Refusal(403, "forbidden", message, "An administrator can make a key with that scope.")
+    message = f"Your address {client.address} may not do this: it needs the scope {scope!r}."
+    if client.forwarded:
+        hint = "Send a key; an administrator can list the proxy under [web] proxies."
+    elif scope == "admin":
+        hint = "Send an admin key (X-Api-Key); the daemon's own is in admin.key in its state directory."
+    else:
+        hint = "Send a key (X-Api-Key); an administrator can make one, or trust your network under [access] trusted."
+    return Refusal(403, "forbidden", message, hint)

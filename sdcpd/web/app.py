@@ -6,7 +6,7 @@ One decision: each API is a list of routes made from what it was handed; this mo
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -18,11 +18,14 @@ from sdcpd.documents import Documents
 from sdcpd.files import FileStore
 from sdcpd.fleet import Fleet
 from sdcpd.jobs import Jobs
+from sdcpd.keys import Keys
+from sdcpd.machine import Machine
 from sdcpd.web.access import Access
 from sdcpd.web.adoption import AdoptionApi
 from sdcpd.web.answer import TEXT, Answer
 from sdcpd.web.files import FilesApi, is_upload
 from sdcpd.web.history import HistoryApi, Prints
+from sdcpd.web.keys import KeysApi
 from sdcpd.web.metrics import MetricsApi
 from sdcpd.web.mslicer import StatusApi
 from sdcpd.web.native import NativeApi
@@ -62,6 +65,8 @@ class WebApp:
         jobs: Jobs,
         store: FileStore,
         metrics: MetricsApi,
+        keys: Keys,
+        look: Callable[[], Machine],
         clock: IReactorTime,
         wall: Callable[[], float],
         failing: Callable[[], str | None],
@@ -71,7 +76,7 @@ class WebApp:
         self._failing = failing
         epoch = new_epoch()
         documents = Documents(fleet, store, wall)
-        self._access = Access(config.access, config.web)
+        self._access = Access(config.access, config.web, keys=keys, identify=fleet.identify, look=look, clock=clock)
         self._status = StatusApi(fleet, clock, wall, epoch, config.status.mode)
         self._updates = UpdatesApi(fleet, documents, clock, wall, epoch)
         self._clock = clock
@@ -87,6 +92,7 @@ class WebApp:
             *FilesApi(store).routes,
             *self._updates.routes,
             *metrics.routes,
+            *KeysApi(keys, fleet, self._access.tokens).routes,
         )
         self._described = msgspec.json.encode(openapi(self.routes, version))
 
@@ -110,8 +116,7 @@ class WebApp:
 
     def _index(self, call: Call) -> Answer:
         """Where to find what."""
-        headers: Mapping[str, str] = {"Content-Security-Policy": "default-src 'none'"}
-        return Answer(200, self._front, "text/html; charset=utf-8", headers)
+        return Answer(200, self._front, "text/html; charset=utf-8")
 
     def _healthz(self, call: Call) -> Answer:
         """Whether the daemon answers, and what it cannot do at the moment."""

@@ -32,6 +32,12 @@ class Buckets:
         self._left[key] = (tokens - 1.0, now)
         return 0.0
 
+    def give_back(self, key: str) -> None:
+        """Undo one ``take``."""
+        found = self._left.get(key)
+        if found is not None:
+            self._left[key] = (min(float(self._burst), found[0] + 1.0), found[1])
+
     def _sweep(self, now: float) -> None:
         full = self._burst / self._rate
         self._left = {key: found for key, found in self._left.items() if now - found[1] < full}

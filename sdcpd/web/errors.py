@@ -78,6 +78,11 @@ class Refusal(errors.SdcpdError):
         self.refusal = code
         self.headers = dict(headers or {})
 
+    @property
+    def answer(self) -> Answer:
+        """It as an answer."""
+        return error_answer(self.status, ErrorBody(self.refusal, self.message, self.hint), self.headers)
+
 
 def error_answer(status: int, body: ErrorBody, headers: Mapping[str, str] | None = None) -> Answer:
     """One error as an answer."""
@@ -93,7 +98,7 @@ def refused(failure: Failure) -> Answer | Failure:
     if isinstance(error, CancelledError):
         return failure
     if isinstance(error, Refusal):
-        return error_answer(error.status, ErrorBody(error.refusal, error.message, error.hint), error.headers)
+        return error.answer
     if isinstance(error, errors.SdcpdError):
         status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
         ack = error.ack if isinstance(error, errors.CommandRefused) else None

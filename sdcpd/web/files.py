@@ -58,7 +58,11 @@ _FORCE = Parameter("force", "1 to delete a folder with all that is in it")
 
 
 class FilesApi:
-    """Handlers over the file store."""
+    """Handlers over the file store.
+
+    The files are one shelf for all printers: a key that is limited to some may put a file there, see and fetch what
+    is there, and not take anything away.
+    """
 
     def __init__(self, store: FileStore) -> None:
         self._store = store
@@ -67,11 +71,11 @@ class FilesApi:
         refusals = (400, 409, 413, 422, 507)
         files = list[FileDocument]
         self.routes = (
-            Route("GET", "/v1/files", "view", self.list, files, query=(_FOLDER,)),
-            Route("PUT", one, "upload", self.put, FileAnswer, 201, upload=octets, also=refusals),
-            Route("POST", "/v1/files", "upload", self.post, FileAnswer, 201, upload=FORM, also=refusals),
-            Route("GET", one, "view", self.get, content=octets, also=(206, 304, 404, 416)),
-            Route("GET", f"{one}/metadata", "view", self.metadata, MetadataAnswer, also=(404,)),
+            Route("GET", "/v1/files", "view", self.list, files, query=(_FOLDER,), limited=True),
+            Route("PUT", one, "upload", self.put, FileAnswer, 201, upload=octets, also=refusals, limited=True),
+            Route("POST", "/v1/files", "upload", self.post, FileAnswer, 201, upload=FORM, also=refusals, limited=True),
+            Route("GET", one, "view", self.get, content=octets, also=(206, 304, 404, 416), limited=True),
+            Route("GET", f"{one}/metadata", "view", self.metadata, MetadataAnswer, also=(404,), limited=True),
             Route("DELETE", one, "upload", self.delete, status=204, content="", query=(_FORCE,), also=(404, 409)),
             Route("POST", f"{one}/move", "upload", self.move, files, 200, Destination, also=(404, 409, 422)),
             Route("POST", f"{one}/copy", "upload", self.copy, files, 201, Destination, also=(404, 409, 422)),

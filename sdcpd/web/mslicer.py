@@ -20,7 +20,6 @@ from sdcpd.fleet import Fleet, Printer, Reachability
 from sdcpd.progress import ENDED
 from sdcpd.web.access import Client
 from sdcpd.web.answer import TEXT, Answer, has_etag
-from sdcpd.web.buckets import Buckets
 from sdcpd.web.errors import Refusal
 from sdcpd.web.routes import Call, Parameter, Route
 from sdcpd.web.updates import LONGEST, MAX_WAITING, Cursor
@@ -147,7 +146,6 @@ class StatusApi:
         self._clock = clock
         self._wall = wall
         self._epoch = epoch
-        self._buckets = Buckets(clock, rate=10.0, burst=20)
         self._cached: dict[tuple[object, ...], bytes] = {}
         self._cached_at: tuple[str, int] = ("", 0)
         query = (
@@ -161,8 +159,8 @@ class StatusApi:
         )
         gives = list[PrinterElement]
         self.routes = (
-            Route("GET", "/status", None, self.all, gives, query=query, also=(304, 403, 429)),
-            Route("GET", "/printers/<name>/status", None, self.one, gives, query=query, also=(304, 403, 404, 429)),
+            Route("GET", "/status", None, self.all, gives, query=query, also=(304, 403)),
+            Route("GET", "/printers/<name>/status", None, self.one, gives, query=query, also=(304, 403, 404)),
         )
 
     def all(self, call: Call) -> Answer | Deferred[Answer]:
@@ -177,7 +175,7 @@ class StatusApi:
         if self.mode == "off":
             return Answer(403, b"Proxy is disabled", TEXT)
         self._admit(call.client)  # before anything is said of printers
-        wanted = frozenset(self._fleet.get(name).id for name in names) if names else None
+        wanted = call.client.wanted(self._fleet, names)
         wait = self._wait(call)
         for state in call.words("status"):
             if state not in _WORDS and not state.isdecimal():
@@ -198,15 +196,6 @@ class StatusApi:
                 f"Your address {client.address} may not read the status.",
                 'Give your network the scope "view" under [access] trusted, or set [status] mode = "public".',
             )
-        seconds = 0.0 if client.is_loopback else self._buckets.take(client.address)
-        if seconds:
-            raise Refusal(
-                429,
-                "too_many_requests",
-                "More than 10 requests a second.",
-                "Use ?wait=25 to be told of changes.",
-                {"Retry-After": str(max(1, round(seconds)))},
-            )
 
     @staticmethod
     def _wait(call: Call) -> float:
@@ -221,6 +210,7 @@ class StatusApi:
         return any(wanted is None or printer.id in wanted for printer in self._fleet.since(since))
 
     async def _later(self, call: Call, wanted: frozenset[str] | None, since: int, wait: float) -> Answer:
+        call.waits()
         deadline = self._clock.seconds() + wait
         while not self._fleet.stopped and not self._news(since, wanted):
             left = deadline - self._clock.seconds()

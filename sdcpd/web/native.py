@@ -55,7 +55,7 @@ class NativeApi:
         one = "/v1/printers/<name>"
         refusals = (404, 409, 422, 503, 507)
         self.routes = (
-            Route("GET", "/v1/printers", "view", self.printers, list[PrinterDocument]),
+            Route("GET", "/v1/printers", "view", self.printers, list[PrinterDocument], limited=True),
             Route("GET", one, "view", self.printer, PrinterDocument, also=(404,)),
             Route(
                 "POST",
@@ -73,13 +73,13 @@ class NativeApi:
             Route("POST", f"{one}/pause", "control", self.pause, AckDocument, also=(404, 409, 503, 504)),
             Route("POST", f"{one}/resume", "control", self.resume, AckDocument, also=(404, 409, 503, 504)),
             Route("POST", f"{one}/stop", "control", self.stop, AckDocument, also=(404, 409, 503, 504, 507)),
-            Route("GET", "/v1/jobs", "view", self.jobs, list[JobDocument]),
-            Route("GET", "/v1/jobs/<job_id>", "view", self.job, JobDocument, also=(404,)),
+            Route("GET", "/v1/jobs", "view", self.jobs, list[JobDocument], limited=True),
+            Route("GET", "/v1/jobs/<job_id>", "view", self.job, JobDocument, also=(404,), limited=True),
         )
 
     def printers(self, call: Call) -> Answer:
         """Every printer that was ever seen or configured, in a stable order."""
-        return json_answer([self._documents.printer(printer) for printer in self._fleet])
+        return json_answer([self._documents.printer(p) for p in self._fleet if call.client.sees(p.id)])
 
     def printer(self, call: Call, name: str) -> Answer:
         """One printer, by its slug or its MainboardID."""
@@ -135,12 +135,12 @@ class NativeApi:
 
     def jobs(self, call: Call) -> Answer:
         """The remembered jobs, oldest first."""
-        return json_answer([self._documents.job(job) for job in self._jobs.all()])
+        return json_answer([self._documents.job(job) for job in self._jobs.all() if call.client.sees(job.printer)])
 
     def job(self, call: Call, job_id: str) -> Answer:
         """One job."""
         job = next((job for job in self._jobs.all() if job.id == job_id), None)
-        if job is None:
+        if job is None or not call.client.sees(job.printer):
             raise Refusal(404, "unknown_job", f"No job has the id {job_id!r}.", "GET /v1/jobs lists them.")
         return json_answer(self._documents.job(job))
 

@@ -6,7 +6,8 @@ route without a scope or without a description cannot exist, and handlers stay "
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -18,15 +19,20 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
+from sdcpd.logs import logger
+from sdcpd.scopes import SCOPES
 from sdcpd.web.access import Access, Client
 from sdcpd.web.answer import Answer, header_of, write
 from sdcpd.web.errors import ErrorBody, Refusal, error_answer, refused
-from sdcpd.web.site import Request
+from sdcpd.web.site import Request, redacted
 from sdcpd.web.upload import Body
 
 __all__ = ["Call", "Parameter", "Route", "tree"]
 
 T = TypeVar("T")
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_PRINTER = re.compile(r"/printers/<(?:\w+:)?(\w+)>")
+_audit = logger("sdcpd.audit")
 Result = Answer | IResource | Deferred[Answer]
 """What a handler may give back; a resource renders itself (files, streams)."""
 
@@ -42,11 +48,16 @@ class Parameter(Struct, frozen=True):
 class Call:
     """One request as a handler sees it: who asks, the parameters, the body."""
 
-    __slots__ = ("client", "request")
+    __slots__ = ("_access", "client", "request")
 
-    def __init__(self, request: IRequest, client: Client) -> None:
+    def __init__(self, request: IRequest, client: Client, access: Access) -> None:
         self.request = request
         self.client = client
+        self._access = access
+
+    def waits(self) -> None:
+        """The answer waits for news from now on: such a request is not counted against its address."""
+        self._access.forgive(self.client)
 
     def must_have(self, scope: str) -> None:
         """Refuse what needs one more scope than the route itself."""
@@ -55,7 +66,7 @@ class Call:
                 403,
                 "forbidden",
                 f"{self.client.name} may not do this: it needs the scope {scope!r} as well.",
-                "An administrator can grant it under [access] trusted.",
+                "An administrator can make a key with that scope, or grant it under [access] trusted.",
             )
 
     @property
@@ -112,7 +123,7 @@ class Route(Struct, frozen=True):
     path: str
     """As Klein writes it: ``/v1/printers/<name>``."""
     scope: str | None
-    """The permission it needs; None for what anybody may ask."""
+    """The permission it needs, one of ``SCOPES``; None for what anybody may ask."""
     handle: Callable[..., Result]
     """Called with the ``Call`` and the path's parameters; its first docstring line is the summary."""
     gives: Any = None
@@ -127,6 +138,35 @@ class Route(Struct, frozen=True):
     """The content type of a body that is streamed to the handler."""
     also: tuple[int, ...] = ()
     """Statuses of refusals that are particular to this route."""
+    limited: bool = False
+    """Whether keys that are limited to printers may come here, because the handler looks at ``Call.client`` and shows
+    only what such a key may see. Where the path names the printer they may, and nothing has to be said."""
+    audited: bool = True
+    """Whether the audit log says who did it, where it changes something."""
+
+    def __post_init__(self) -> None:
+        if self.scope is not None and self.scope not in SCOPES:
+            raise ValueError(f"{self.method} {self.path}: expected a scope of {SCOPES} or None, found {self.scope!r}")
+
+    def call(self, access: Access, request: IRequest, parts: Mapping[str, str]) -> Any:
+        """Check the request, then handle it; whatever is refused or goes wrong is raised or fails."""
+        found = _PRINTER.search(self.path)
+        limited = self.limited or self.scope is None
+        printer = parts.get(found[1]) if found is not None else None
+        client = access.check(request, self.scope, printer, limited=limited)
+        answered = self.handle(Call(request, client, access), **parts)
+        if self.audited and self.method not in _SAFE:
+            if isinstance(answered, Deferred):
+                return answered.addCallback(self._tell, request, client)
+            return self._tell(answered, request, client)
+        return answered
+
+    def _tell(self, answer: Answer | IResource, request: IRequest, client: Client) -> Answer | IResource:
+        if isinstance(answer, Answer) and answer.status < 400:
+            target = redacted(request.uri)
+            words = {"who": client.who, "method": self.method, "status": answer.status}
+            _audit.info("{who}: {method} {target}: {status}", target=target, **words)
+        return answer
 
 
 class _Tree(Resource):
@@ -142,6 +182,13 @@ class _Tree(Resource):
 
     def render(self, request: IRequest) -> bytes | int:
         """Route the request, if its path and its Host can be read at all."""
+        cast(Request, request).also = self._access.headers(request)
+        try:
+            preflight = self._access.preflight(request)
+        except Refusal as refusal:
+            preflight = refusal.answer
+        if preflight is not None:
+            return write(request, preflight)
         route = self._plain.get(request.path) if request.method == b"GET" else None
         if route is not None:
             return self._render_plain(route, cast(Request, request))
@@ -155,7 +202,7 @@ class _Tree(Resource):
 
     def _render_plain(self, route: Route, request: Request) -> int:
         def run() -> Any:
-            return route.handle(Call(request, self._access.check(request, route.scope)))
+            return route.call(self._access, request, {})
 
         answered: Deferred[Answer] = maybeDeferred(run)
         left = request.notifyFinish()
@@ -179,15 +226,15 @@ def tree(routes: Iterable[Route], access: Access) -> IResource:
         klein.route(route.path, methods=[route.method], endpoint=f"{route.method} {route.path}")(
             _handler(route, access)
         )
-    klein.handle_errors(NotFound)(_not_found)
-    klein.handle_errors(MethodNotAllowed)(_not_allowed)
+    klein.handle_errors(NotFound)(_unrouted(access, _not_found))
+    klein.handle_errors(MethodNotAllowed)(_unrouted(access, _not_allowed))
     return _Tree(klein, routes, access)
 
 
 def _handler(route: Route, access: Access) -> Callable[..., Deferred[bytes | IResource]]:
     def handle(request: IRequest, **parts: str) -> Deferred[bytes | IResource]:
         def run() -> Any:
-            return route.handle(Call(request, access.check(request, route.scope)), **parts)
+            return route.call(access, request, parts)
 
         answered: Deferred[Answer | IResource] = maybeDeferred(run)
         answered.addErrback(refused)
@@ -196,14 +243,27 @@ def _handler(route: Route, access: Access) -> Callable[..., Deferred[bytes | IRe
     return handle
 
 
-def _not_found(request: IRequest, failure: object) -> bytes:
+def _unrouted(access: Access, answer: Callable[[IRequest, Any], Answer]) -> Any:
+    """Where no route is, the same rules hold: nobody learns from the paths what a key would tell."""
+
+    def handle(request: IRequest, failure: Any) -> bytes:
+        try:
+            access.check(request, None)
+        except Refusal as refusal:
+            return write(request, refusal.answer)
+        return write(request, answer(request, failure))
+
+    return handle
+
+
+def _not_found(request: IRequest, failure: object) -> Answer:
     path = request.path.decode("utf-8", "replace")[:200]
     body = ErrorBody("not_found", f"There is nothing at {path}.", "GET /openapi.json lists what there is.")
-    return write(request, error_answer(404, body))
+    return error_answer(404, body)
 
 
-def _not_allowed(request: IRequest, failure: Any) -> bytes:
+def _not_allowed(request: IRequest, failure: Any) -> Answer:
     allowed = ", ".join(sorted(failure.value.valid_methods or ()))
     method = request.method.decode("ascii", "replace")[:20]
     body = ErrorBody("method_not_allowed", f"{method} is not possible here; possible: {allowed}.")
-    return write(request, error_answer(405, body, {"Allow": allowed}))
+    return error_answer(405, body, {"Allow": allowed})

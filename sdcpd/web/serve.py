@@ -33,7 +33,7 @@ class ServedFile(File):
     def render_GET(self, request: IRequest) -> object:
         """Serve the file, or the Range of it that is asked for."""
         request.setHeader(b"x-content-type-options", b"nosniff")
-        request.setHeader(b"content-security-policy", b"sandbox")
+        request.setHeader(b"content-security-policy", b"sandbox; default-src 'none'; frame-ancestors 'none'")
         request.setHeader(b"cache-control", b"no-cache")
         disposition = f"attachment; filename*=UTF-8''{quote(self._name, safe='')}"
         request.setHeader(b"content-disposition", disposition.encode("ascii"))

@@ -26,8 +26,9 @@ from twisted.web.resource import IResource
 
 from sdcpd.errors import Interrupted
 from sdcpd.logs import logger
-from sdcpd.web.answer import ALWAYS, write
+from sdcpd.web.answer import secure, write
 from sdcpd.web.errors import ErrorBody, error_answer
+from sdcpd.web.redacted import redacted
 from sdcpd.web.upload import Body
 
 __all__ = ["MAX_SMALL_BODY", "Channel", "Request", "Site", "redacted"]
@@ -43,7 +44,6 @@ _log = logger(__name__)
 
 # An encoded slash is a slash to the router, which sees decoded paths; so it is one here.
 _SLASHES = re.compile(rb"(?:/|%2[Ff])+")
-_SECRETS = frozenset({b"apikey", b"token"})
 
 
 class Request(server.Request):
@@ -56,6 +56,8 @@ class Request(server.Request):
     content: BytesIO  # None where the body is streamed
     _body: Body | None = None
     expects_continue = False
+    also: tuple[tuple[bytes, bytes], ...] = ()
+    """Headers that the answer has whoever gives it; where it has them already, these values are added."""
 
     @property
     def body(self) -> Body:
@@ -290,10 +292,11 @@ class Channel(http.HTTPChannel):
         """Answer to what is no request, and hang up."""
         if self._phase not in (_Phase.DRAIN, _Phase.CLOSED):
             error = error_answer(status, ErrorBody(code, message, hint)).body
-            self.transport.write(
-                b"HTTP/1.1 %d %b\r\nConnection: close\r\nContent-Type: application/json\r\n"
-                b"Content-Length: %d\r\n\r\n" % (status, HTTPStatus(status).phrase.encode(), len(error))
-            )
+            headers = Headers({b"Content-Type": [b"application/json"], b"Content-Length": [b"%d" % len(error)]})
+            secure(headers)
+            lines = b"".join(b"%b: %b\r\n" % (name, values[0]) for name, values in headers.getAllRawHeaders())
+            phrase = HTTPStatus(status).phrase.encode()
+            self.transport.write(b"HTTP/1.1 %d %b\r\nConnection: close\r\n%b\r\n" % (status, phrase, lines))
             self.transport.write(b"" if getattr(self, "_command", b"") == b"HEAD" else error)
         self.loseConnection()
 
@@ -301,8 +304,9 @@ class Channel(http.HTTPChannel):
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
         """Twisted: the answer begins."""
-        for name, value in ALWAYS:
-            headers.setRawHeaders(name, [value])
+        secure(headers)
+        for name, value in self.requests[0].also:
+            headers.setRawHeaders(name, [b", ".join([*(headers.getRawHeaders(name) or ()), value])])
         if self._phase in _ARRIVING:
             self.persistent = False
             headers.setRawHeaders(b"Connection", [b"close"])
@@ -385,14 +389,6 @@ class Site(server.Site):
         method, target = request.method.decode("ascii", "backslashreplace"), partial(redacted, request.uri)
         words = {"peer": request.client, "code": request.code, "sent": request.sentLength}
         _log.debug("{peer} {method} {target()} {code} {sent}", method=method, target=target, **words)
-
-
-def redacted(uri: bytes) -> str:
-    """The URI for the log: without the keys that some clients put there."""
-    path, mark, query = uri.partition(b"?")
-    pairs = (pair.partition(b"=") for pair in query.split(b"&"))
-    shown = (n + sign + (b"***" if unquote_to_bytes(n).lower() in _SECRETS else value) for n, sign, value in pairs)
-    return (path + mark + b"&".join(shown)).decode("ascii", "backslashreplace")
 
 
 def _interrupted(body: Body, why: str) -> Interrupted:

@@ -145,14 +145,13 @@ class UpdatesApi:
         )
         also = (304, 404, 410)
         self.routes = (
-            Route("GET", "/v1/updates", "view", self.all, UpdatesDocument, query=query, also=also),
+            Route("GET", "/v1/updates", "view", self.all, UpdatesDocument, query=query, also=also, limited=True),
             Route("GET", "/printers/<name>/v1/updates", "view", self.one, UpdatesDocument, query=query, also=also),
         )
 
     def all(self, call: Call) -> Answer | Deferred[Answer]:
         """What is new of all printers (or of those listed), at once or as soon as something is."""
-        names = call.words("printers")
-        return self._poll(call, frozenset(self._fleet.get(name).id for name in names) if names else None)
+        return self._poll(call, call.client.wanted(self._fleet, call.words("printers")))
 
     def one(self, call: Call, name: str) -> Answer | Deferred[Answer]:
         """What is new of one printer."""
@@ -232,6 +231,7 @@ class UpdatesApi:
         return self._answer(question)
 
     def _enter(self, call: Call, news: Deferred[None]) -> None:
+        call.waits()
         address = call.client.address
         name = call.text("client")[:64]
         older = self._named.get((address, name)) if name else None

@@ -42,6 +42,8 @@ listen = "tcp:0:interface=127.0.0.1:backlog=1024"
 listen = "tcp:0:interface=127.0.0.1"
 [web]
 listen = ["tcp:0:interface=127.0.0.1:backlog=1024"]
+[access]
+trusted = {{ loopback = ["view", "upload", "control"] }}
 """
 
 

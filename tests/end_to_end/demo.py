@@ -18,6 +18,7 @@ from tests.end_to_end.processes import Daemon, Printers, samples
 
 PORT = 8080
 PROFILES = ["MARS4MAX-1.0.0:Mars 4 Max", "S3U-1.5.4:Saturn 3 Ultra"]
+_KEY = '-H "X-Api-Key: $KEY"'
 SPEED = ("--scale", "60", "--rate", "60000", "--layer-time", "5", "--completed-screen", "600")
 
 
@@ -104,13 +105,15 @@ def _tour(daemon: Daemon, file: Path) -> bool:
     for printer in printers:
         _say(f"  {printer['name']} ({printer['model']}, {printer['firmware']}) at {printer['address']}")
     slug = next(p["id"] for p in printers if p["resolution"] == [5760, 3600])
-    _say(f"\nUpload {file.name}, {file.stat().st_size / 1e6:.1f} MB:  curl -T {file.name} {daemon.url}/v1/files/")
+    _say(
+        f"\nUpload {file.name}, {file.stat().st_size / 1e6:.1f} MB:  curl {_KEY} -T {file.name} {daemon.url}/v1/files/"
+    )
     status, stored = daemon.put(f"/v1/files/{file.name}", file)
     if status != 201:
         _say(f"  refused: {stored['error']['message']} {stored['error']['hint']}")
         return False
     _say(f"  stored, MD5 {stored['file']['md5']}")
-    _say(f'\nPrint it:  curl -d \'{{"file": "{file.name}"}}\' {daemon.url}/v1/printers/{slug}/print')
+    _say(f'\nPrint it:  curl {_KEY} -d \'{{"file": "{file.name}"}}\' {daemon.url}/v1/printers/{slug}/print')
     status, answer = daemon.request("POST", f"/v1/printers/{slug}/print", {"file": file.name, "plate_clear": True})
     if status != 202:
         _say(f"  refused: {answer['error']['message']} {answer['error']['hint']}")
@@ -131,7 +134,8 @@ def main() -> int:
             Printers(directory, PROFILES, *SPEED) as printers,
             Daemon(directory, printers.targets, web=_listen()) as daemon,
         ):
-            _say(f"sdcpd is running at {daemon.url} with {len(PROFILES)} simulated printers.\n")
+            _say(f"sdcpd is running at {daemon.url} with {len(PROFILES)} simulated printers.")
+            _say(f"To give it orders yourself:  KEY=$(cat {directory}/state/admin.key)\n")
             good = _tour(daemon, _file(directory, chosen.file))
             stays = good and sys.stdin.isatty() and sys.stdout.isatty()
             _say(f"\nThe web address:  {daemon.url}/   (and /v1/printers, /status, /v1/updates, /openapi.json)")

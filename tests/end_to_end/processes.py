@@ -241,12 +241,17 @@ class Daemon:
     def __exit__(self, *_: object) -> None:
         self.server.stop()
 
+    @property
+    def key(self) -> str:
+        """The admin's key, from the file that the daemon made at its first start."""
+        return (self.directory / "state" / "admin.key").read_text().strip()
+
     # -- its API ---------------------------------------------------------------------------------------------
 
     def request(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         """One request; status and the decoded JSON (or the text)."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, method=method)
+        request = urllib.request.Request(self.url + path, data, {"X-Api-Key": self.key}, method=method)
         try:
             with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
                 status, raw = answer.status, answer.read()
@@ -260,7 +265,7 @@ class Daemon:
     def put(self, path: str, file: Path) -> tuple[int, Any]:
         """Upload a file as a raw body; status and the decoded JSON."""
         url = self.url + urllib.parse.quote(path)
-        headers = {"Content-Length": str(file.stat().st_size)}
+        headers = {"Content-Length": str(file.stat().st_size), "X-Api-Key": self.key}
         with file.open("rb") as body:
             request = urllib.request.Request(url, body, headers, method="PUT")
             try:
@@ -278,7 +283,8 @@ class Daemon:
     def curl(self, *arguments: str) -> tuple[int, Any]:
         """Run curl on a path (the last argument); HTTP status and the decoded JSON."""
         *options, path = arguments
-        command = ["curl", "--silent", "--show-error", "--write-out", "\n%{http_code}", *options, self.url + path]
+        key = ["--header", f"X-Api-Key: {self.key}"]
+        command = ["curl", "--silent", "--show-error", "--write-out", "\n%{http_code}", *key, *options, self.url + path]
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
         body, _, status = done.stdout.rpartition("\n")
         return int(status), json.loads(body) if body else None

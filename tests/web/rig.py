@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -32,12 +33,15 @@ from sdcpd.files import FileStore, Limits
 from sdcpd.fleet import Beforehand, Fleet, Printer
 from sdcpd.jobs import Jobs
 from sdcpd.journal import Journal
+from sdcpd.keys import Keys
 from sdcpd.links import Links, Session
 from sdcpd.logs import set_level
+from sdcpd.machine import Machine
 from sdcpd.offers import Offers
 from sdcpd.plate import Gate
 from sdcpd.web.app import WebApp
 from sdcpd.web.metrics import Door, MetricsApi
+from tests.fakes import FakeKeyRecords
 
 T = TypeVar("T")
 
@@ -52,6 +56,8 @@ SECURE = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "x-frame-options": "DENY",
 }
 
 
@@ -217,6 +223,9 @@ class Rig:
         self.router = Router(self.clock.seconds, Storage())
         self.doors: dict[str, Door] = {}
         metrics = MetricsApi("1.2.3", self.fleet, lambda: asdict(self.router.counters), lambda: self.doors)
+        self.keys = Keys(FakeKeyRecords(), self.wall)
+        self.admin = self.key("admin")
+        self.machine = Machine(frozenset({"hub", "hub.local", "hub.lan"}), (IPv4Network("10.77.0.0/24"),))
         self.web = WebApp(
             parse(config),
             "1.2.3",
@@ -224,6 +233,8 @@ class Rig:
             jobs=self.jobs,
             store=self.store,
             metrics=metrics,
+            keys=self.keys,
+            look=lambda: self.machine,
             clock=self.clock,
             wall=self.wall,
             failing=lambda: self.journal.failing,
@@ -240,6 +251,11 @@ class Rig:
         if mainboard_id in self.deaf:
             raise PrinterOffline("It does not answer.", "Switch it on.")
         self.adopted.append(mainboard_id)
+
+    def key(self, *scopes: str, name: str = "", printers: Iterable[str] = ()) -> str:
+        """A key with these scopes."""
+        made: Any = self.keys.make(name or "-".join(scopes), scopes, printers)
+        return str(made.result[1])
 
     # -- printers --------------------------------------------------------------------------------------------
 
@@ -293,9 +309,19 @@ class Rig:
         headers: Mapping[str, str] | None = None,
         *,
         host: str | None = "hub.local",
-        address: str | IAddress = "127.0.0.1",
+        address: str | IAddress | None = None,
+        key: str | None = None,
     ) -> Pending:
-        """Send a request; it may be answered later."""
+        """Send a request; it may be answered later.
+
+        It comes from ``address`` with ``key``, or without one; if neither is given, from this machine with the
+        admin's key.
+        """
+        if key is None and address is None:
+            key = self.admin
+        if key is not None:
+            headers = {"X-Api-Key": key, **(headers or {})}
+        address = "127.0.0.1" if address is None else address
         peer = IPv4Address("TCP", address, 50_000) if isinstance(address, str) else address
         pending = Pending(self.site, peer, method == "HEAD")
         pending.send(head(method, target, body, headers or {}, host))

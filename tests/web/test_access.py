@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import re
+from ipaddress import IPv4Network
 from typing import Any
 
-from twisted.internet.address import UNIXAddress
+from twisted.internet.address import IPv4Address, UNIXAddress
+from twisted.web.http_headers import Headers
 
 from sdcpd.config import parse
-from tests.web.rig import Reply, Rig, WebCase, goo
+from sdcpd.errors import ConfigError
+from sdcpd.machine import Machine
+from sdcpd.scopes import SCOPES, granted
+from tests.web.rig import SATURN, Pending, Reply, Rig, WebCase, goo
 
 FRIEND = "192.168.1.77"
 STRANGER = "203.0.113.5"
@@ -16,12 +21,27 @@ CONFIG = """
 "192.168.1.0/24" = ["view"]
 "192.168.1.78" = ["upload", "control", "plate"]
 "fd00::/8" = ["view"]
+loopback = ["view"]
 
 [web]
 hosts = ["Printers.example.org", "hub.example.org:8443"]
 origins = ["https://board.example.org/"]
 """
-PROXIED = '[access.trusted]\n"192.168.1.0/24" = ["view"]\n[web]\nproxies = ["10.0.0.1", "10.1.0.0/16"]'
+PROXIED = (
+    '[access.trusted]\nloopback = ["view"]\n"192.168.1.0/24" = ["view"]\n[web]\nproxies = ["10.0.0.1", "10.1.0.0/16"]'
+)
+
+
+class Peer:
+    """As much of a request as tells its address."""
+
+    requestHeaders = Headers()  # noqa: N815 (Twisted)
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+
+    def getClientAddress(self) -> Peer:  # noqa: N802 (Twisted)
+        return self
 
 
 class AccessCase(WebCase):
@@ -38,52 +58,101 @@ class AccessCase(WebCase):
 class AddressTests(AccessCase):
     """What an address alone may do."""
 
-    #: Every route: what a stranger, a viewer and a trusted uploader get, where it is not refused.
+    #: Every route: the scope that it needs, and what it answers to whoever has that.
     ROUTES = (
-        ("GET", "/", 200, None, None),
-        ("GET", "/healthz", 200, None, None),
-        ("GET", "/openapi.json", 200, None, None),
-        ("GET", "/status", 403, 200, 200),
-        ("GET", "/printers/<name>/status", 403, 404, 404),
-        ("GET", "/v1/printers", 403, 200, 200),
-        ("GET", "/v1/printers/<name>", 403, 404, 404),
-        ("POST", "/v1/printers/<name>/print", 403, 403, 422),
-        ("POST", "/v1/printers/<name>/plate", 403, 403, 422),
-        ("POST", "/v1/printers/<name>/pause", 403, 403, 404),
-        ("POST", "/v1/printers/<name>/resume", 403, 403, 404),
-        ("POST", "/v1/printers/<name>/stop", 403, 403, 404),
-        ("POST", "/v1/printers/<name>/adopt", 403, 403, 404),
-        ("GET", "/v1/history", 403, 200, 200),
-        ("GET", "/v1/history/totals", 403, 200, 200),
-        ("GET", "/v1/history.csv", 403, 200, 200),
-        ("GET", "/v1/history/<print_id>", 403, 404, 404),
-        ("GET", "/v1/jobs", 403, 200, 200),
-        ("GET", "/v1/jobs/<job_id>", 403, 404, 404),
-        ("GET", "/v1/files", 403, 200, 200),
-        ("PUT", "/v1/files/<path:name>", 403, 403, 422),
-        ("GET", "/v1/files/<path:name>", 403, 404, 404),
-        ("DELETE", "/v1/files/<path:name>", 403, 403, 404),
-        ("GET", "/v1/updates", 403, 200, 200),
-        ("GET", "/printers/<name>/v1/updates", 403, 404, 404),
+        ("GET", "/", None, 200),
+        ("GET", "/healthz", None, 200),
+        ("GET", "/openapi.json", None, 200),
+        ("GET", "/status", "view", 200),
+        ("GET", "/printers/<name>/status", "view", 404),
+        ("GET", "/v1/printers", "view", 200),
+        ("GET", "/v1/printers/<name>", "view", 404),
+        ("POST", "/v1/printers/<name>/print", "control", 422),
+        ("POST", "/v1/printers/<name>/plate", "plate", 422),
+        ("POST", "/v1/printers/<name>/adopt", "control", 404),
+        ("POST", "/v1/printers/<name>/pause", "control", 404),
+        ("POST", "/v1/printers/<name>/resume", "control", 404),
+        ("POST", "/v1/printers/<name>/stop", "control", 404),
+        ("GET", "/v1/history", "view", 200),
+        ("GET", "/v1/history/totals", "view", 200),
+        ("GET", "/v1/history.csv", "view", 200),
+        ("GET", "/v1/history/<print_id>", "view", 404),
+        ("GET", "/v1/jobs", "view", 200),
+        ("GET", "/v1/jobs/<job_id>", "view", 404),
+        ("GET", "/v1/files", "view", 200),
+        ("PUT", "/v1/files/<path:name>", "upload", 422),
+        ("GET", "/v1/files/<path:name>", "view", 404),
+        ("GET", "/v1/files/<path:name>/metadata", "view", 404),
+        ("DELETE", "/v1/files/<path:name>", "upload", 404),
+        ("POST", "/v1/files", "upload", 400),
+        ("POST", "/v1/files/<path:name>/move", "upload", 422),
+        ("POST", "/v1/files/<path:name>/copy", "upload", 422),
+        ("GET", "/metrics", "view", 200),
+        ("GET", "/v1/updates", "view", 200),
+        ("GET", "/printers/<name>/v1/updates", "view", 404),
+        ("GET", "/v1/keys", "admin", 200),
+        ("POST", "/v1/keys", "admin", 422),
+        ("DELETE", "/v1/keys/<key_id>", "admin", 404),
+        ("POST", "/v1/token", "view", 201),
+    )
+    #: Routes that a key limited to one printer may use although their path names none.
+    COMMON = (
+        "GET /",
+        "GET /healthz",
+        "GET /openapi.json",
+        "GET /status",
+        "GET /v1/printers",
+        "GET /v1/jobs",
+        "GET /v1/jobs/<job_id>",
+        "GET /v1/files",
+        "PUT /v1/files/<path:name>",
+        "POST /v1/files",
+        "GET /v1/files/<path:name>",
+        "GET /v1/files/<path:name>/metadata",
+        "GET /v1/updates",
+        "POST /v1/token",
     )
 
     def test_every_route(self) -> None:
-        """A stranger gets nothing but the front page, the health and the description; others what they were given."""
+        """Each route answers those who have its scope, by address or by key, and refuses everybody else."""
         routes = [(route.method, route.path) for route in self.rig.web.routes]
         self.assertEqual(sorted(routes), sorted((method, path) for method, path, *_ in self.ROUTES))
-        for method, path, *expected in self.ROUTES:
+        askers: list[tuple[dict[str, Any], frozenset[str]]] = [
+            ({"address": STRANGER}, frozenset()),
+            ({"address": FRIEND}, frozenset({"view"})),
+            ({"address": "192.168.1.78"}, frozenset({"view", "upload", "control", "plate"})),
+        ]
+        for scope in SCOPES:
+            key = self.rig.key(scope, name=f"only-{scope}")
+            askers.append(({"address": STRANGER, "key": key}, granted({scope})))
+        for method, path, needed, status in self.ROUTES:
             target = re.sub("<[^>]*>", "unknown", path)
-            stranger, viewer, both = (status or expected[0] for status in expected)
-            for address, status in (
-                (STRANGER, stranger),
-                (FRIEND, viewer),
-                ("192.168.1.78", both),
-                ("127.0.0.1", both),
-            ):
-                reply = self.rig.ask(method, target, address=address)
-                self.assertEqual(reply.status, status, (method, path, address, reply.body))
-                if status == 403:
+            for asker, scopes in askers:
+                self.rig.clock.advance(60)
+                reply = self.rig.ask(method, target, **asker)
+                if needed is None or needed in scopes:
+                    self.assertEqual(reply.status, status, (method, path, asker, reply.body))
+                else:
                     self.assert_refused(reply, 403, "forbidden")
+                wrong = self.rig.ask(method, target, address=asker["address"], key="sdcpd_00000000_" + "a" * 32)
+                self.assert_refused(wrong, 401, "wrong_key")
+
+    def test_every_route_limited(self) -> None:
+        """A key that is limited to a printer may go where only that is shown, and nowhere else."""
+        self.rig.announce()
+        everything = SCOPES[:-1]
+        key = self.rig.key(*everything, printers=[SATURN])
+        for method, path, *_ in self.ROUTES:
+            self.rig.clock.advance(60)
+            target = re.sub("<[^>]*>", "unknown", path)
+            reply = self.rig.ask(method, target, address=STRANGER, key=key)
+            if f"{method} {path}" in self.COMMON:
+                self.assertNotIn(reply.status, (401, 403), (method, path))
+            else:
+                self.assert_refused(reply, 403, "forbidden")
+            if "/printers/<name>" in path:
+                reply = self.rig.ask(method, path.replace("<name>", SATURN), address=STRANGER, key=key)
+                self.assertNotIn(reply.status, (401, 403, 404), (method, path, reply.body))
 
     def test_refusal_names_scope(self) -> None:
         """The refusal says which address lacks which permission and who can grant it."""
@@ -99,10 +168,32 @@ class AddressTests(AccessCase):
         )
         self.assertEqual(pending.reply.status, 403)
 
-    def test_loopback(self) -> None:
-        """Programs on the machine itself may do everything, over every spelling of loopback."""
-        for address in ("127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"):
-            self.assertEqual(self.rig.ask("PUT", "/v1/files/a.goo", goo(), address=address).status, 201)
+    def test_default(self) -> None:
+        """Unless configured otherwise, this machine and its private networks may look, and others may nothing."""
+        self.rig = self.make("")
+        for address in ("127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "10.77.0.200", UNIXAddress(b"/run/x")):
+            self.assertEqual(self.status(address), 200)
+            reply = self.rig.ask("PUT", "/v1/files/a.goo", goo(), address=address)
+            self.assert_refused(reply, 403, "forbidden")
+        for address in ("10.78.0.1", FRIEND, STRANGER, "fe80::1", "2001:db8::1"):
+            self.assertEqual(self.status(address), 403, address)
+
+    def test_admin_needs_key(self) -> None:
+        """No address makes an admin; the refusal says where the admin's key is."""
+        for address in ("127.0.0.1", "192.168.1.78"):
+            error = self.assert_refused(self.rig.get("/v1/keys", address=address), 403, "forbidden")
+            self.assertIn("admin.key", error["hint"])
+        with self.assertRaises(ConfigError) as caught:
+            parse('[access.trusted]\nloopback = ["view", "admin"]')
+        self.assertIn("always needs a key", caught.exception.message)
+
+    def test_network_changes(self) -> None:
+        """A machine that moves to another network trusts that one within half a minute, and the old one no more."""
+        self.rig = self.make("")
+        self.assertEqual([self.status("10.77.0.9"), self.status("10.99.0.9")], [200, 403])
+        self.rig.machine = Machine(frozenset(), (IPv4Network("10.99.0.0/24"),))
+        self.rig.clock.advance(30)
+        self.assertEqual([self.status("10.77.0.9"), self.status("10.99.0.9")], [403, 200])
 
     def test_families(self) -> None:
         """Networks of both families are told apart, and IPv4 in the dress of IPv6 is IPv4."""
@@ -113,17 +204,16 @@ class AddressTests(AccessCase):
         self.assertEqual(self.status("192.168.1.78"), 200)
 
     def test_unix_socket(self) -> None:
-        """Over a Unix socket, whose file says who may connect, everything is possible."""
+        """Who may open a Unix socket of ours is on this machine, and may do what the machine may."""
         self.assertEqual(self.status(UNIXAddress(b"/run/sdcpd.sock")), 200)
 
     def test_many_addresses(self) -> None:
         """However many addresses come by, each gets its own answer."""
+        peers = self.rig.web._access._peers
         for number in range(5000):
-            address = f"198.51.{number // 250}.{number % 250}"
-            if number % 500 == 0:
-                self.assertEqual((self.status(address), self.status(FRIEND)), (403, 200))
-            else:
-                self.rig.web._access._known[address] = self.rig.web._access._judge(address)
+            request = Peer(f"198.51.{number // 250}.{number % 250}")
+            self.assertEqual(peers.find(request).scopes, frozenset())  # type: ignore[arg-type]
+        self.assertLessEqual(len(peers._known), 4096)
         self.assertEqual((self.status(STRANGER), self.status(FRIEND)), (403, 200))
 
     def test_reload(self) -> None:
@@ -216,8 +306,17 @@ class HostTests(AccessCase):
             self.assertEqual(self.status(host=host), 200, host)
 
     def test_no_host(self) -> None:
-        """An old client without a Host is no browser, and is served."""
-        self.assertEqual(self.status(host=None), 200)
+        """HTTP/1.1 has exactly one Host; only an old client, which is no browser, is served without."""
+        self.assert_refused(self.rig.get("/v1/printers", host=None), 400, "bad_request")
+        two = self.rig.get("/v1/printers", {"host": "hub.local"}, host="evil.example")
+        self.assert_refused(two, 400, "bad_request")
+        pending = Pending(self.rig.site, IPv4Address("TCP", "127.0.0.1", 50_000), False)
+        pending.send(b"GET /v1/printers HTTP/1.0\r\n\r\n")
+        self.assertEqual(pending.reply.status, 200)
+
+    def test_own_name(self) -> None:
+        """The machine's own name is known without being configured."""
+        self.assertEqual(self.status(host="hub.lan:8080"), 200)
 
     def test_foreign(self) -> None:
         """A name of somebody else's is refused on every route, also where no permission is needed."""
@@ -270,7 +369,6 @@ class OriginTests(AccessCase):
         ):
             error = self.assert_refused(self.delete(headers), 403, "foreign_origin")
             self.assertIn("[web] origins", error["hint"])
-        self.assert_refused(self.delete({"Origin": "null"}, host=None), 403, "foreign_origin")
 
     def test_every_change(self) -> None:
         """Every route that changes something refuses a foreign page."""
@@ -286,3 +384,62 @@ class OriginTests(AccessCase):
             reply = self.rig.ask(method, "/status", b"", {"Origin": "http://evil.example"})
             self.assertEqual(reply.status, 200)
             self.assertFalse([name for name in reply.headers if name.startswith("access-control")])
+
+
+class CorsTests(AccessCase):
+    """Which pages of other sites may read."""
+
+    LISTED = "https://board.example.org"
+
+    def preflight(self, origin: str, **more: str) -> Reply:
+        headers = {"Origin": origin, "Access-Control-Request-Method": "DELETE", **more}
+        return self.rig.ask("OPTIONS", "/v1/files/x.goo", b"", headers, address=STRANGER)
+
+    def test_listed(self) -> None:
+        """A listed page may read every answer, refusals and downloads included, and never with cookies."""
+        self.rig.put()
+        etag = self.rig.get("/v1/files").headers["etag"]
+        for target, status, headers in (
+            ("/v1/printers", 200, {}),
+            ("/v1/files", 304, {"If-None-Match": etag}),
+            ("/v1/updates", 200, {}),
+            ("/nothing", 404, {}),
+            ("/v1/printers/x", 404, {}),
+        ):
+            reply = self.rig.get(target, {"Origin": self.LISTED, **headers})
+            self.assertEqual(reply.status, status)
+            self.assertEqual(reply.headers["access-control-allow-origin"], self.LISTED, target)
+            self.assertNotIn("access-control-allow-credentials", reply.headers)
+            self.assertIn("Origin", reply.headers["vary"])
+        reply = self.rig.ask("HEAD", "/v1/files/plate.goo", b"", {"Origin": self.LISTED})
+        self.assertEqual((reply.status, reply.headers["access-control-allow-origin"]), (200, self.LISTED))
+        reply = self.rig.get("/v1/keys", {"Origin": self.LISTED}, address=STRANGER)
+        self.assertEqual((reply.status, reply.headers["access-control-allow-origin"]), (403, self.LISTED))
+
+    def test_vary(self) -> None:
+        """A cache keeps apart what is for pages and what is for keys."""
+        self.assertEqual(self.rig.get("/status").headers["vary"], "X-Api-Key, Authorization, Origin")
+        self.assertNotIn("Origin", self.make("").get("/status").headers["vary"])
+
+    def test_preflight(self) -> None:
+        """A listed page may ask with its key, and a browser is told so before it does."""
+        reply = self.preflight(self.LISTED)
+        self.assertEqual((reply.status, reply.body), (204, b""))
+        self.assertEqual(reply.headers["access-control-allow-origin"], self.LISTED)
+        self.assertIn("DELETE", reply.headers["access-control-allow-methods"])
+        self.assertIn("X-Api-Key", reply.headers["access-control-allow-headers"])
+        self.assertNotIn("access-control-allow-private-network", reply.headers)
+        private = self.preflight(self.LISTED, **{"Access-Control-Request-Private-Network": "true"})
+        self.assertEqual(private.headers["access-control-allow-private-network"], "true")
+
+    def test_foreign(self) -> None:
+        """To any other page a browser is told no."""
+        for origin in ("https://evil.example", "null", "https://board.example.org.evil.example", "*"):
+            reply = self.preflight(origin)
+            self.assert_refused(reply, 403, "foreign_origin")
+            self.assertNotIn("access-control-allow-origin", reply.headers)
+
+    def test_options(self) -> None:
+        """OPTIONS without a question is a method like any other that is not possible; and the Host counts."""
+        self.assertEqual(self.rig.ask("OPTIONS", "/status").status, 405)
+        self.assert_refused(self.rig.ask("OPTIONS", "/status", host="evil.example"), 421, "foreign_host")

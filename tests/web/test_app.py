@@ -14,7 +14,7 @@ class AppTests(WebCase):
         """The front page is a small HTML page whose links all lead somewhere, and which may run no script."""
         reply = self.rig.get("/")
         self.assertEqual(reply.headers["content-type"], "text/html; charset=utf-8")
-        self.assertEqual(reply.headers["content-security-policy"], "default-src 'none'")
+        self.assertEqual(reply.headers["content-security-policy"], "default-src 'none'; frame-ancestors 'none'")
         links = re.findall('href="([^"]*)"', reply.body.decode())
         self.assertEqual(len(links), 6)
         for link in links:

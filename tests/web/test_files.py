@@ -137,10 +137,10 @@ class UploadTests(FilesCase):
     def test_chunked(self) -> None:
         """An upload of unannounced length is stored, too."""
         content = goo(b"abc")
-        head = b"PUT /v1/files/a.goo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        head = b"PUT /v1/files/a.goo HTTP/1.1\r\nHost: x\r\nX-Api-Key: %b\r\nTransfer-Encoding: chunked\r\n\r\n"
         pending = self.rig.begin("GET", "/healthz")
         before = len(pending.transport.value())
-        pending.send(head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(content), content))
+        pending.send(head % self.rig.admin.encode() + b"%x\r\n%b\r\n0\r\n\r\n" % (len(content), content))
         self.assertTrue(pending.transport.value()[before:].startswith(b"HTTP/1.1 201 "))
         self.assertEqual(self.names(), ["a.goo"])
 

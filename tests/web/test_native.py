@@ -199,7 +199,7 @@ class PlateTests(NativeCase):
         self.assertEqual(reply.json["plate"], self.rig.get(BASE).json["plate"])
         self.assertEqual(
             {**reply.json["plate"], "at": None},
-            {"state": "clear", "revision": 2, "by": "127.0.0.1", "at": None, "job": None, "reason": None},
+            {"state": "clear", "revision": 2, "by": "key:admin", "at": None, "job": None, "reason": None},
         )
         self.assertEqual(self.print().status, 202)
 

@@ -37,7 +37,7 @@ class ServedFileTests(RealCase):
             "content-type": "application/octet-stream",
             "content-length": str(len(CONTENT)),
             "content-disposition": "attachment; filename*=UTF-8''my%20plate%20%C4%8D.goo",
-            "content-security-policy": "sandbox",
+            "content-security-policy": "sandbox; default-src 'none'; frame-ancestors 'none'",
             "cache-control": "no-cache",
             "accept-ranges": "bytes",
             "etag": ETAG,
