@@ -47,6 +47,8 @@ setup(
             "types-requests",
         ],
     },
-    entry_points={"console_scripts": ["sdcp-printer-ctl = sdcpd.simulator.control:main"]},
+    entry_points={
+        "console_scripts": ["sdcp-key = sdcpd.keytool:main", "sdcp-printer-ctl = sdcpd.simulator.control:main"]
+    },
     zip_safe=False,
 )
