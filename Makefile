@@ -2,6 +2,7 @@
 #   make demo    two simulated printers, the daemon, a sliced file printed end to end
 #   make test    all tests       make lint    ruff, mypy, import contracts
 #   make nightly 100,000 damaged files
+#   make crash   kill the daemon 200 times in the middle of its work (KILLS=, SEED=)
 #   make bench   the benchmarks  make run     the daemon with the checkout's own state
 #   make lock    the lock files, anew, from setup.py
 
@@ -37,6 +38,9 @@ lint: $(STAMP)
 # For the night: the readers' mutation tests with a hundred times the cases.
 nightly: $(STAMP)
 	@SDCPD_CASES=100000 $(BIN)/python -m pytest tests/codec/test_hostile.py
+
+crash: $(STAMP)
+	@$(BIN)/python -m tests.crash $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
 
 bench: $(STAMP)
 	@$(BIN)/python -m tests.bench $(BENCH)

@@ -289,6 +289,14 @@ class Daemon:
         body, _, status = done.stdout.rpartition("\n")
         return int(status), json.loads(body) if body else None
 
+    def download(self, path: str) -> tuple[int, bytes]:
+        """Status and bytes of what is at a path."""
+        try:
+            with urllib.request.urlopen(self.url + urllib.parse.quote(path), timeout=PATIENCE) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
     def updates(self) -> Iterator[dict[str, Any]]:
         """Every answer of the long poll, until the caller has seen enough or PATIENCE is over."""
         deadline = time.monotonic() + PATIENCE
