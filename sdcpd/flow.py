@@ -18,7 +18,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from sdcpd.codec.sdcp import Command
-from sdcpd.codec.status import Generation, Phase, Status, TransferInfo, TransferState
+from sdcpd.codec.status import Generation, Outcome, Phase, Status, TransferInfo, TransferState, outcome_of
 from sdcpd.errors import (
     CommandInFlight,
     CommandRefused,
@@ -111,7 +111,11 @@ class Flow:
 
     def resume(self, generation: Generation) -> None:
         """Watch a print whose start was sent before the daemon was restarted."""
+        status = self._fleet.get(self.job.printer).status
+        ended = status is not None and outcome_of(status, generation) is not Outcome.NONE
         running = self.job.state is not JobState.STARTING
+        if status is not None and ended and not running:
+            running = self._plates.has_run(self.job, status.print)  # it began and ended while we were away
         self._print = Print(self.job.wire_name, generation, None, self._clock.seconds(), running=running)
 
     def abandon(self) -> None:

@@ -146,11 +146,13 @@ class History:
         if after.state in (JobState.PRINTING, JobState.PAUSED) and not ours:
             return (self._begin(after.printer, after.id, after.file, after.md5, after.id),)
         if after.state in ENDED and before.state in MOVING:
-            if not ours and after.state is JobState.UNVERIFIED:
-                self._begin(after.printer, after.id, after.file, after.md5, after.id)
-                ours = True
+            verdict = Verdict(after.state, after.reason, after.message)
             if ours:
-                return self._end(after.printer, Verdict(after.state, after.reason, after.message))
+                return self._end(after.printer, verdict)
+            if after.state in (JobState.UNVERIFIED, JobState.FINISHED, JobState.STOPPED):
+                self._begin(after.printer, after.id, after.file, after.md5, after.id)
+                record, wear = self._end(after.printer, verdict)
+                return replace(record, printed_s=None), wear  # nobody saw how long it took
         return ()
 
     def _begin(self, mainboard_id: str, print_id: str, file: str, md5: str | None, job: str | None) -> PrintRecord:

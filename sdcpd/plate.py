@@ -24,6 +24,7 @@ __all__ = [
     "confirmed",
     "ended",
     "given_back",
+    "has_run",
     "judged",
     "mark_of",
     "must_admit",
@@ -125,9 +126,18 @@ def reported(plate: Plate, by: str, at: float) -> Plate:
     return replace(_changed(plate, PlateState.OCCUPIED, reason="reported"), by=by, at=at)
 
 
-def used(plate: Plate, job: str) -> Plate:
-    """A start of this job is about to be sent: from now on a print may be on the plate."""
-    return _changed(plate, PlateState.OCCUPIED, job)
+def used(plate: Plate, job: str, shown: PrintInfo | None) -> Plate:
+    """A start of this job is about to be sent: from now on a print may be on the plate.
+
+    ``shown`` is what the printer shows of the print before.
+    """
+    mark = mark_of(shown) if shown is not None else None
+    return replace(_changed(plate, PlateState.OCCUPIED, job), shown=mark)
+
+
+def has_run(plate: Plate, job: str, wire_name: str, told: PrintInfo) -> bool:
+    """Whether a print of this job's file has run since its start was noted: what is shown of it is new."""
+    return plate.job == job and plate.shown not in (None, mark_of(told)) and told.filename == wire_name
 
 
 def given_back(plate: Plate, before: Plate) -> Plate:

@@ -12,7 +12,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 
 from sdcpd import plate as rules
-from sdcpd.codec.status import RUNNING, Phase, outcome_of
+from sdcpd.codec.status import RUNNING, Phase, PrintInfo, outcome_of
 from sdcpd.errors import NotNow, StoreError
 from sdcpd.fleet import Fleet
 from sdcpd.logs import logger
@@ -147,7 +147,13 @@ class Plates:
     def use(self, job: Job) -> Plate:
         """A start is about to be sent; to be written with the job."""
         before = self._before[job.id] = self.of(job.printer)
-        return self._put(rules.used(before, job.id), write=False)
+        printer = self._fleet.find(job.printer)
+        shown = printer.status.print if printer is not None and printer.status is not None else None
+        return self._put(rules.used(before, job.id, shown), write=False)
+
+    def has_run(self, job: Job, told: PrintInfo) -> bool:
+        """Whether the job's print has run since its start was noted, by what the printer shows now."""
+        return rules.has_run(self.of(job.printer), job.id, job.wire_name, told)
 
     def give_back(self, job: Job) -> Plate:
         """The start did certainly not happen; to be written with the job."""

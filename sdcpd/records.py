@@ -53,7 +53,8 @@ class Plate(Struct, frozen=True):
     reason: str | None = None
     """Why it is suspect or how the print came to be known, in a stable word."""
     shown: str | None = None
-    """What the printer showed of its last print when somebody said that the plate is clear: that print is gone."""
+    """What the printer showed of its last print when somebody said that the plate is clear, or when a start was noted:
+    that print is gone."""
 
 
 class PrintResult(Enum):

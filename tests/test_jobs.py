@@ -369,6 +369,22 @@ class RestartTests(SynchronousTestCase):
         self.assertEqual((shop.job.state, shop.job.reason), (JobState.UNVERIFIED, "start_unconfirmed"))
         self.assertEqual(shop.link.commands(), [])
 
+    def test_begun_and_ended_meanwhile(self) -> None:
+        """A print that began and ended while the daemon was away is told by what was shown before its start."""
+        for state, number in ((JobState.FINISHED, 16), (JobState.STOPPED, 13)):
+            directory = Path(self.mktemp())
+            before = Workshop(directory)
+            before.connect(before.told_done())
+            job = before.print()
+            before.jobs.stop_all()
+            self.assertIs(before.job.state, JobState.STARTING)
+            shop = Workshop(directory, file=False, journal=before.journal)
+            shop.connect(shop.at_work(number, current=0))
+            self.assertEqual((shop.job.id, shop.job.state), (job.id, state))
+            self.assertEqual(shop.happenings, [f"print_{state.value}"])
+            (record,) = shop.journal.printed.values()
+            self.assertEqual((record.job, record.result.value, record.printed_s), (job.id, state.value, None))
+
     def test_replaced(self) -> None:
         """If the printer prints something else by now, the old print is lost, not confused with it."""
         shop = self.restarted(JobState.PRINTING)

@@ -75,18 +75,18 @@ class ConfirmTests(SynchronousTestCase):
 class StartTests(SynchronousTestCase):
     def test_used(self) -> None:
         """One start uses the word up."""
-        plate = rules.used(CLEAR, "j2")
+        plate = rules.used(CLEAR, "j2", None)
         self.assertEqual((plate.state, plate.job, plate.revision), (PlateState.OCCUPIED, "j2", 5))
         self.assertFalse(rules.admits(plate, Gate.AFTER_PRINT))
 
     def test_given_back(self) -> None:
         """A start that certainly did not happen leaves the plate as it was, under a revision of its own."""
-        plate = rules.given_back(rules.used(CLEAR, "j2"), CLEAR)
+        plate = rules.given_back(rules.used(CLEAR, "j2", None), CLEAR)
         self.assertEqual((plate.state, plate.by, plate.at, plate.revision), (PlateState.CLEAR, "Ann", 5.0, 6))
 
     def test_not_given_back(self) -> None:
         """If more has happened to the plate since, the word is gone."""
-        plate = rules.reported(rules.used(CLEAR, "j2"), "Bob", 8.0)
+        plate = rules.reported(rules.used(CLEAR, "j2", None), "Bob", 8.0)
         self.assertIs(rules.given_back(plate, CLEAR), plate)
 
 
@@ -101,7 +101,7 @@ class EndTests(SynchronousTestCase):
             (JobState.UNVERIFIED, "start_unconfirmed", PlateState.SUSPECT),
             (JobState.FAILED, "start_unconfirmed", PlateState.SUSPECT),
         ):
-            for plate in (CLEAR, rules.used(CLEAR, "j2")):
+            for plate in (CLEAR, rules.used(CLEAR, "j2", None)):
                 after = rules.ended(plate, "j2", state, reason)
                 self.assertEqual((after.state, after.job), (expected, "j2"))
                 self.assertEqual(after.reason, reason if expected is PlateState.SUSPECT else None)
@@ -164,7 +164,7 @@ class AnyOrderTests(SynchronousTestCase):
                 self.assertRaises(PlateChanged, rules.confirmed, plate, plate.revision - 1, "Ann", 1.0, None)
             elif step == "use":
                 self.assertEqual(rules.admits(plate, Gate.ALWAYS), said)
-                plate, said = rules.used(plate, f"j{number}"), False
+                plate, said = rules.used(plate, f"j{number}", None), False
             elif step == "report":
                 plate, said = rules.reported(plate, "Bob", 2.0), False
             elif step == "see":
