@@ -249,7 +249,9 @@ class CrashRun:
             state, started = jobs[wish.job]["state"], self._starts(wish)
             self.outcomes[state] = self.outcomes.get(state, 0) + 1
             if started:
-                assert state in ("finished", "unverified"), f"{wish.name} was printed to its end, and its job is {state}"
+                assert state in ("finished", "unverified"), (
+                    f"{wish.name} was printed to its end, and its job is {state}"
+                )
             else:
                 assert state != "finished", f"{wish.name} was never started, and its job is finished"
         self._plates()
