@@ -192,6 +192,8 @@ class BadFile(StoreError):
     """The content cannot be used: all that a reader of files raises is one of this family."""
 
     code = "bad_file"
+    layer: int | None = None
+    """The layer that is to blame, counted from 1; None where it is the file as a whole."""
 
 
 class UnknownFormat(BadFile):

@@ -123,10 +123,11 @@ def read_head(source: Source, identity: Identity) -> SlicedFile:
     )
 
 
-def read_layers(source: Source, sliced: SlicedFile) -> list[Layer]:
+def read_layers(source: Source, sliced: SlicedFile, found: list[Layer]) -> list[Layer]:
     """The table, in one read of 36 bytes a layer; every layer ends within the file.
 
-    Raises ``Truncated`` with the end of the last one, ``BadFile`` for a layer where none can be.
+    ``found`` gets those before the first one that does not. Raises ``Truncated`` with the end of the last one,
+    ``BadFile`` for a layer where none can be.
     """
     if sliced.layer_count is None or sliced.resolution is None:
         raise NotDecodable("the layers of this file are not known")
@@ -139,9 +140,12 @@ def read_layers(source: Source, sliced: SlicedFile) -> list[Layer]:
     for index, (z, exposure, _, offset, length, page, _, _, _) in enumerate(_ENTRY.iter_unpack(table)):
         at = place(offset, page)
         if at < first or length > min(2 * width * height, MAX_RLE):
-            raise BadFile(
+            found[:] = layers[: last - 1] if last else layers
+            damaged = BadFile(
                 f"layer {index + 1} of {count} is damaged: it cannot have {length} bytes at byte {at}", _DAMAGED
             )
+            damaged.layer = index + 1
+            raise damaged
         if at + length > source.size and not last:
             last = index + 1
         bottom = index < (sliced.bottom_layers or 0)
@@ -161,13 +165,16 @@ def read_layers(source: Source, sliced: SlicedFile) -> list[Layer]:
                 light_pwm=sliced.bottom_light_pwm if bottom else sliced.light_pwm,
             )
         )
+    found[:] = layers[: last - 1] if last else layers
     if last:
-        raise Truncated(
+        truncated = Truncated(
             f"the file is incomplete: it ends at byte {source.size}, in or before layer {last} of {count}",
             max(layer.offset + layer.length for layer in layers),
             "Send the file again, or export it again.",
         )
-    return layers
+        truncated.layer = last
+        raise truncated
+    return found
 
 
 def check_version(identity: Identity) -> None:

@@ -34,10 +34,12 @@ from sdcpd.codec.sliced_values import (
 from sdcpd.codec.source import Record, Source, number, take, text
 from sdcpd.errors import BadFile, ConfigError, NotDecodable
 
-__all__ = ["FINGERPRINT", "CtbKey", "open_span", "parse_key", "read_head", "read_layers"]
+__all__ = ["FINGERPRINT", "WANTED", "CtbKey", "open_span", "parse_key", "read_head", "read_layers"]
 
 FINGERPRINT = "3f2fc0894fbf4a65681c23fa953b6cf2003c72cfece98b37f1c9310148b9a389"
 """SHA-256 of the key and the IV that every machine knows."""
+WANTED = "It takes the key of such files: [files] ctb_key_file for the daemon, --key-file for sdcp-info."
+"""What to do about a picture that is locked up."""
 
 _HEAD = Record("<8IHHIII", "_ size at _ _ signature_size signature_at _ _ _ _ _ _")
 _SETTINGS = Record(
@@ -121,38 +123,22 @@ def read_head(source: Source, identity: Identity, key: CtbKey | None) -> SlicedF
     return _told(source, identity, settings)
 
 
-def read_layers(source: Source, sliced: SlicedFile) -> list[Layer]:
-    """Every layer by its own header, 104 bytes each; raises ``Truncated``, ``BadFile``, ``NotDecodable``."""
+def read_layers(source: Source, sliced: SlicedFile, found: list[Layer]) -> list[Layer]:
+    """Every layer by its own header, 104 bytes each, added to ``found``; goes on behind those that are there.
+
+    Raises ``Truncated``, ``BadFile``, ``NotDecodable``.
+    """
     if sliced.layer_count is None:
         raise NotDecodable("the layers of this encrypted file are not known without its key")
-    count = sliced.layer_count
-    largest = min(2 * sliced.resolution[0] * sliced.resolution[1], MAX_RLE) if sliced.resolution else MAX_RLE
-    table = take(source, sliced.layers_at, _POINTER.size * count, "the table of layers")
-    layers: list[Layer] = []
-    for index, (offset, page, _, _) in enumerate(_POINTER.iter_unpack(table)):
-        name = f"layer {index + 1} of {count}"
-        at = ctb.place(offset, page)
-        head = _LAYER.read(take(source, at, _LAYER.size, name))
-        start = ctb.place(head.offset, head.page)
-        if head.size != _LAYER.size or start < _CLEAR or head.length > largest:
-            raise BadFile(f"{name} is damaged: it cannot have {head.length} bytes at byte {start}", _DAMAGED)
-        if head.length:
-            take(source, start + head.length - 1, 1, name)
-        shown = seconds(head.exposure)
-        layers.append(
-            Layer(
-                index=index,
-                offset=start,
-                length=head.length,
-                z=millimetres(head.z),
-                exposure_s=shown,
-                seconds=layer_seconds(shown, _moves(head), _waits(head)),
-                light_pwm=_byte(head.pwm),
-                aes_offset=head.aes_offset,
-                aes_length=head.aes_length,
-            )
-        )
-    return layers
+    table = take(source, sliced.layers_at, _POINTER.size * sliced.layer_count, "the table of layers")
+    try:
+        while len(found) < sliced.layer_count:
+            offset, page, _, _ = _POINTER.unpack_from(table, len(found) * _POINTER.size)
+            found.append(_layer(source, ctb.place(offset, page), len(found), sliced))
+    except BadFile as error:
+        error.layer = len(found) + 1
+        raise
+    return found
 
 
 def open_span(data: bytes, layer: Layer, key: CtbKey | None) -> bytes:
@@ -164,13 +150,37 @@ def open_span(data: bytes, layer: Layer, key: CtbKey | None) -> bytes:
         return data
     end = layer.aes_offset + layer.aes_length
     if key is None:
-        raise NotDecodable(f"layer {layer.index + 1} is encrypted", "Name the key in [files] ctb_key_file.")
+        raise NotDecodable(f"layer {layer.index + 1} is encrypted", WANTED)
     if layer.aes_length % 16 or end > len(data):
         raise NotDecodable(
             f"layer {layer.index + 1} cannot be decoded: its encrypted part is cut off",
             "A mistake of the slicer; the other layers can be seen, and the printer copes.",
         )
     return data[: layer.aes_offset] + key.decrypt(data[layer.aes_offset : end]) + data[end:]
+
+
+def _layer(source: Source, at: int, index: int, sliced: SlicedFile) -> Layer:
+    """The layer whose header is at ``at``."""
+    name = f"layer {index + 1} of {sliced.layer_count}"
+    largest = min(2 * sliced.resolution[0] * sliced.resolution[1], MAX_RLE) if sliced.resolution else MAX_RLE
+    head = _LAYER.read(take(source, at, _LAYER.size, name))
+    start = ctb.place(head.offset, head.page)
+    if head.size != _LAYER.size or start < _CLEAR or head.length > largest:
+        raise BadFile(f"{name} is damaged: it cannot have {head.length} bytes at byte {start}", _DAMAGED)
+    if head.length:
+        take(source, start + head.length - 1, 1, name)
+    shown = seconds(head.exposure)
+    return Layer(
+        index=index,
+        offset=start,
+        length=head.length,
+        z=millimetres(head.z),
+        exposure_s=shown,
+        seconds=layer_seconds(shown, _moves(head), _waits(head)),
+        light_pwm=_byte(head.pwm),
+        aes_offset=head.aes_offset,
+        aes_length=head.aes_length,
+    )
 
 
 def _told(source: Source, identity: Identity, settings: Any) -> SlicedFile:

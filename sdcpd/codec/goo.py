@@ -29,7 +29,7 @@ from sdcpd.codec.sliced_values import (
 from sdcpd.codec.source import Record, Source, number, take, text
 from sdcpd.errors import BadFile, NotDecodable, Truncated
 
-__all__ = ["FOOTER", "checksum", "read_head", "read_layers"]
+__all__ = ["FIRST", "FOOTER", "checksum", "read_head", "read_layers"]
 
 FOOTER = bytes.fromhex("000000 07000000 444C5000")
 
@@ -48,7 +48,8 @@ _SMALL = (116, 116, 194)
 _LARGE = (290, 290, 27_108)
 _BACK_AT = 195_310
 _OFFSET_AT = 0x2FB8E
-_FIRST = 195_477
+FIRST = 195_477
+"""Where the layers begin."""
 _CRLF = b"\r\n"
 _MARK = 0x55
 _RECORD = 71
@@ -71,7 +72,7 @@ def read_head(source: Source, identity: Identity) -> SlicedFile:
 
     Raises ``Truncated`` before the first layer is reached, ``BadFile`` where marks or numbers are impossible.
     """
-    head = take(source, 0, _FIRST, "the head")
+    head = take(source, 0, FIRST, "the head")
     front = _FRONT.read(head)
     for _, height, offset in (_SMALL, _LARGE):
         end = offset + 2 * height * height
@@ -80,7 +81,7 @@ def read_head(source: Source, identity: Identity) -> SlicedFile:
     order = _byte_order(head, identity.version)
     back = _BACK[order].read(head, _BACK_AT)
     decoded = identity.version.startswith("3.")
-    if decoded and back.layers_at < _FIRST:
+    if decoded and back.layers_at < FIRST:
         raise BadFile(
             f"the head is damaged: the first layer cannot be at byte {back.layers_at}, inside of it", _DAMAGED
         )
@@ -143,30 +144,32 @@ def read_layers(source: Source, sliced: SlicedFile, found: list[Layer]) -> list[
             f"the layers of GOO version {sliced.version} cannot be read", "Save it as GOO 3.0 to see its layers."
         )
     count = sliced.layer_count
-    layout = _LAYER[sliced.byte_order]
     at = found[-1].offset + found[-1].length + 3 if found else sliced.layers_at
     least = at + _LEAST * (count - len(found)) + len(FOOTER)
-    if least > source.size:
-        raise Truncated(
-            f"the file is incomplete: {count} layers need at least {least} bytes, there are {source.size}",
-            least,
-            "Send the file again, or export it again.",
-        )
-    while len(found) < count:
-        index = len(found)
-        name = f"layer {index + 1} of {count}"
-        record = take(source, at, _RECORD, name)
-        layer = _layer(index, at, layout.unpack_from(record), sliced.waits, name)
-        if record[-1] != _MARK:
-            raise BadFile(f"{name} is damaged: expected the mark 55 before its runs, found {record[-1]:02x}", _DAMAGED)
-        end = layer.offset + layer.length + 1
-        if (mark := take(source, end, 2, name)) != _CRLF:
-            raise BadFile(f"{name} is damaged: expected a line end behind it, found {mark.hex()}", _DAMAGED)
-        found.append(layer)
-        at = end + 2
+    try:
+        while len(found) < count:
+            found.append(_walked(source, at, len(found), sliced))
+            at = found[-1].offset + found[-1].length + 3
+    except BadFile as error:
+        error.layer = len(found) + 1
+        if isinstance(error, Truncated):
+            error.needed = max(error.needed, least)
+        raise
     if (footer := take(source, at, len(FOOTER), "the footer")) != FOOTER:
         raise BadFile(f"the footer is missing: expected it behind the last layer, found {footer.hex()}", _DAMAGED)
     return found
+
+
+def _walked(source: Source, at: int, index: int, sliced: SlicedFile) -> Layer:
+    """The layer whose definition is at ``at``; the marks around its runs are looked at, not the runs."""
+    name = f"layer {index + 1} of {sliced.layer_count}"
+    record = take(source, at, _RECORD, name)
+    layer = _layer(index, at, _LAYER[sliced.byte_order].unpack_from(record), sliced.waits, name)
+    if record[-1] != _MARK:
+        raise BadFile(f"{name} is damaged: expected the mark 55 before its runs, found {record[-1]:02x}", _DAMAGED)
+    if (mark := take(source, layer.offset + layer.length + 1, 2, name)) != _CRLF:
+        raise BadFile(f"{name} is damaged: expected a line end behind it, found {mark.hex()}", _DAMAGED)
+    return layer
 
 
 def _layer(index: int, at: int, record: tuple[Any, ...], rests: Waits, name: str) -> Layer:
@@ -193,9 +196,9 @@ def _layer(index: int, at: int, record: tuple[Any, ...], rests: Waits, name: str
 def _byte_order(head: bytes, version: str) -> Order:
     """The order in which the first layer's offset reads right; without one that does, the version's own."""
     place = head[_OFFSET_AT : _OFFSET_AT + 4]
-    if int.from_bytes(place, "big") == _FIRST:
+    if int.from_bytes(place, "big") == FIRST:
         return "big"
-    if int.from_bytes(place, "little") == _FIRST:
+    if int.from_bytes(place, "little") == FIRST:
         return "little"
     return "big" if version.startswith("3.") else "little"
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sdcpd.errors import BadLayer
+from sdcpd.codec.tally import bad_grey, no_length, overrun, wrong_total
 
 __all__ = ["SEGMENT", "Encoding", "Runs", "run_total", "runs_of"]
 
@@ -51,12 +51,12 @@ def runs_of(rle: bytes, encoding: Encoding, pixels: int, segment: int = SEGMENT)
         ends += at
         start, at = at, int(ends[-1])
         if at > pixels:
-            raise _wrong_total(at, pixels, "at least ")
+            raise wrong_total(at, pixels, "at least ")
         greys = _goo_greys(data, heads, grey) if encoding is Encoding.GOO else _CTB_GREY[data[heads]]
         grey = int(greys[-1])
         yield start, ends, greys
     if at != pixels:
-        raise _wrong_total(at, pixels, "")
+        raise wrong_total(at, pixels)
 
 
 def run_total(rle: bytes, encoding: Encoding) -> int:
@@ -66,13 +66,6 @@ def run_total(rle: bytes, encoding: Encoding) -> int:
     """
     lengths = _goo_lengths if encoding is Encoding.GOO else _ctb_lengths
     return sum(int(lengths(data, heads).sum(dtype=np.int64)) for data, heads in _segments(rle, encoding, SEGMENT))
-
-
-def _wrong_total(found: int, pixels: int, least: str) -> BadLayer:
-    return BadLayer(
-        f"The image data is corrupt: its runs fill {least}{found} pixels where the picture has {pixels}.",
-        "Slice the model again, or send the file again if its copy elsewhere is whole.",
-    )
 
 
 def _segments(rle: bytes, encoding: Encoding, segment: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.intp]]]:
@@ -86,18 +79,11 @@ def _segments(rle: bytes, encoding: Encoding, segment: int) -> Iterator[tuple[ND
         steps = steps_of(data, here)
         heads = _heads(steps)
         if encoding is Encoding.CTB and (wrong := np.flatnonzero(steps[heads] == 0)).size:
-            place = at + int(heads[wrong[0]])
-            raise BadLayer(
-                f"The image data is corrupt: byte {place + 1} of {len(rle)} is no length of a run.",
-                "The layer was read with a wrong key, or the file is damaged: slice or send it again.",
-            )
+            raise no_length(at + int(heads[wrong[0]]), len(rle))
         at += int(heads[-1]) + int(steps[heads[-1]])
         yield data, heads
     if at > len(rle):
-        raise BadLayer(
-            f"The image data is corrupt: its last run ends {at - len(rle)} bytes behind the end of the layer.",
-            "The file is damaged: slice or send it again.",
-        )
+        raise overrun(at - len(rle))
 
 
 def _heads(steps: NDArray[np.uint8]) -> NDArray[np.intp]:
@@ -187,10 +173,7 @@ def _goo_greys(data: NDArray[np.uint8], heads: NDArray[np.intp], grey: int) -> N
     values = base + sums - sums_before[np.searchsorted(changed, anchor)]
     wrong = np.flatnonzero((values < 0) | (values > 255))
     if wrong.size:
-        raise BadLayer(
-            f"The image data is corrupt: a difference leads to grey {values[wrong[0]]}, which is not in 0 to 255.",
-            "The file is damaged: slice or send it again.",
-        )
+        raise bad_grey(int(values[wrong[0]]))
     greys[changed] = values
     return greys
 

@@ -52,14 +52,15 @@ def read_head(source: Source, key: CtbKey | None = None) -> SlicedFile:
 def read_layers(source: Source, sliced: SlicedFile, found: list[Layer] | None = None) -> list[Layer]:
     """Every layer in order, when the file is whole: 0.3 KB of memory each, ``MAX_LAYERS`` at most.
 
-    ``found`` is filled as far as a .goo goes; hand in the same list again after ``Truncated`` to go on there.
-    Raises ``Truncated``, ``NotDecodable`` if not ``sliced.layers_known``, ``BadFile``.
+    ``found`` is filled as far as the file goes; hand in the same list again after ``Truncated`` to go on there.
+    Raises ``Truncated``, ``NotDecodable`` if not ``sliced.layers_known``, ``BadFile``, each with its ``layer``.
     """
+    found = [] if found is None else found
     if sliced.format == "goo":
-        return goo.read_layers(source, sliced, [] if found is None else found)
+        return goo.read_layers(source, sliced, found)
     if sliced.encrypted:
-        return ctb_encrypted.read_layers(source, sliced)
-    return ctb.read_layers(source, sliced)
+        return ctb_encrypted.read_layers(source, sliced, found)
+    return ctb.read_layers(source, sliced, found)
 
 
 def preview(source: Source, sliced: SlicedFile, n: int = 0) -> tuple[int, int, bytes]:
@@ -79,7 +80,7 @@ def layer_data(source: Source, sliced: SlicedFile, layer: Layer, key: CtbKey | N
     Raises ``NotDecodable`` if not ``sliced.pictures_known``, ``Truncated``, ``BadFile`` for a checksum that is wrong.
     """
     if not sliced.pictures_known:
-        hint = "Name the key in [files] ctb_key_file." if sliced.encrypted else "Save it as GOO 3.0 to see its layers."
+        hint = ctb_encrypted.WANTED if sliced.encrypted else "Save it as GOO 3.0 to see its layers."
         raise NotDecodable(
             f"the layers of this file ({sliced.format.upper()} {sliced.version}) cannot be decoded", hint
         )

@@ -16,7 +16,8 @@ from tests.codec.vectors import patched, vector
 
 KEY = CtbKey(bytes(range(32)), bytes(range(100, 116)))
 XOR = 0xDCBE9950
-RUNS = (b"\x80\xc0" + b"\x01\x02" * 300, b"\xff\x81\x00", b"\x05" * 100)
+RUNS = (b"\x80\xc0" + b"\x01\x02" * 300 + b"\xff\x81\x58", b"\xff\x84\xb0", b"\x05" * 100)
+"""The first two fill the 40 x 30 pixels."""
 SPANS = ((16, 512), (0, 0), (0, 104))
 """The last one is what a mistake of ChiTuBox leaves behind: no whole number of blocks."""
 DISCLAIMER = b"Layout and record format, in words of our own"
@@ -27,6 +28,11 @@ def encrypt(data: bytes) -> bytes:
     """With the test's key."""
     closing = Cipher(algorithms.AES(KEY.key), modes.CBC(KEY.iv)).encryptor()
     return closing.update(data) + closing.finalize()
+
+
+def resettled(data: bytes, offset: int, layout: str, *values: float) -> bytes:
+    """An encrypted file with other values in its settings."""
+    return data[:48] + encrypt(patched(KEY.decrypt(data[48:336]), offset, layout, *values)) + data[336:]
 
 
 def encrypted_file(signature_first: bool = False) -> bytes:
