@@ -57,6 +57,7 @@ class JobDocument(Struct, frozen=True):
     created: float
     started: float | None
     ended: float | None
+    warnings: tuple[str, ...] = ()
 
 
 class RawStatus(Struct, frozen=True):
@@ -180,6 +181,8 @@ class FileAnswer(Struct, frozen=True):
 
     file: FileDocument
     sliced: SlicedDocument | None = None
+    warnings: tuple[str, ...] = ()
+    """What does not quite fit between the file and the printer that was named, or all known ones."""
 
 
 class MetadataAnswer(Struct, frozen=True):
@@ -337,6 +340,7 @@ class Documents:
             created=job.created,
             started=job.started,
             ended=job.ended,
+            warnings=job.warnings,
         )
 
 

@@ -41,6 +41,7 @@ __all__ = [
     "UnknownFormat",
     "Unrecorded",
     "WireError",
+    "WrongFile",
 ]
 
 
@@ -222,6 +223,30 @@ class BadLayer(BadFile):
     """The image data of a layer is corrupt, so no picture of it can be made."""
 
     code = "bad_layer"
+
+
+class WrongFile(StoreError):
+    """The file would not print: it is for another machine, or it is not whole.
+
+    ``reason`` says which, for programs; ``compatible`` names the known printers that it suits.
+    """
+
+    code = "wrong_file"
+
+    def __init__(
+        self,
+        message: str,
+        reason: str,
+        expected: str = "",
+        found: str = "",
+        compatible: tuple[str, ...] = (),
+        hint: str = "",
+    ) -> None:
+        super().__init__(message, hint)
+        self.reason = reason
+        self.expected = expected
+        self.found = found
+        self.compatible = compatible
 
 
 class Interrupted(StoreError):

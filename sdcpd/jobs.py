@@ -122,7 +122,14 @@ class Jobs:
 
     # -- wishes ----------------------------------------------------------------------------------------------
 
-    def print(self, mainboard_id: str, file: StoredFile, plate_clear: bool | None, by: str) -> Job:
+    def print(
+        self,
+        mainboard_id: str,
+        file: StoredFile,
+        plate_clear: bool | None,
+        by: str,
+        warnings: tuple[str, ...] = (),
+    ) -> Job:
         """Deliver ``file`` to the printer if it does not have it, and start it.
 
         ``plate_clear`` is what the one who asks, ``by``, says of the plate: True confirms it, False is an objection.
@@ -149,6 +156,7 @@ class Jobs:
             state=JobState.QUEUED,
             created=self._wall(),
             plate_clear=plate_clear,
+            warnings=warnings,
         )
         self._hold(job)
         flow = self._flow(job, file, deliver_anyway=self._lacks(job))

@@ -103,6 +103,8 @@ class Job(Struct, frozen=True, omit_defaults=False):
     ended: float | None = None
     plate_clear: bool | None = None
     """What the request said of the plate."""
+    warnings: tuple[str, ...] = ()
+    """What does not quite fit between the file and the printer, in sentences."""
 
 
 class Verdict(Struct, frozen=True):

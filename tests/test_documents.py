@@ -197,13 +197,14 @@ class FileNameTests(DocumentCase):
         self.rig.put("next.goo")
         self.rig.post(f"/v1/printers/{SATURN}/print", {"file": "next.goo", "plate_clear": True})
         self.link.answer()
-        wire = wire_name(self.rig.store.list()[0])
+        file = self.rig.store.list()[0]
+        wire = wire_name(file)
         document = self.document(
-            Status((2,), 0, PrintInfo(16, 9, 9, filename="old.goo"), TransferInfo(0, 9, 0, 29, wire))
+            Status((2,), 0, PrintInfo(16, 9, 9, filename="old.goo"), TransferInfo(0, 9, 0, file.size, wire))
         )
         self.assertEqual((document["file"], document["phase"]), ("next.goo", "TRANSFER"))
         self.assertEqual(
-            (document["job"]["state"], document["job"]["sent"], document["job"]["size"]), ("delivering", 9, 29)
+            (document["job"]["state"], document["job"]["sent"], document["job"]["size"]), ("delivering", 9, file.size)
         )
         foreign = self.make()
         foreign.announce()
@@ -227,7 +228,7 @@ class JobDocumentTests(DocumentCase):
                 "printer": "saturn-3-ultra",
                 "file": "plate.goo",
                 "md5": stored["md5"],
-                "size": 29,
+                "size": stored["size"],
                 "state": "delivering",
                 "reason": None,
                 "message": None,
@@ -235,6 +236,7 @@ class JobDocumentTests(DocumentCase):
                 "created": EPOCH + 0.5,
                 "started": None,
                 "ended": None,
+                "warnings": [],
             },
         )
         self.assertEqual(self.document()["job"], job)

@@ -89,7 +89,7 @@ class WebApp:
             *NativeApi(fleet, jobs, store, documents).routes,
             *AdoptionApi(fleet, adopt, documents).routes,
             *HistoryApi(prints, fleet).routes,
-            *FilesApi(store).routes,
+            *FilesApi(store, fleet).routes,
             *self._updates.routes,
             *metrics.routes,
             *KeysApi(keys, fleet, self._access.tokens).routes,

@@ -42,6 +42,7 @@ _STATUS: Mapping[type[errors.SdcpdError], int] = {
     errors.FileTooLarge: 413,
     errors.StoreFull: 507,
     errors.BadFile: 422,
+    errors.WrongFile: 422,
     errors.BadKey: 422,
     errors.KeyExists: 409,
     errors.KeyMissing: 404,
@@ -59,6 +60,12 @@ class ErrorBody(Struct, frozen=True, omit_defaults=True):
     ack: int | None = None
     plate: PlateDocument | None = None
     """The plate as it is, if it is the reason."""
+    expected: str = ""
+    """What the printer needs, where the file is not for it."""
+    found: str = ""
+    """What the file has instead."""
+    compatible_printers: tuple[str, ...] | None = None
+    """The known printers that the file suits."""
 
 
 class ErrorDocument(Struct, frozen=True):
@@ -101,6 +108,16 @@ def refused(failure: Failure) -> Answer | Failure:
         return error.answer
     if isinstance(error, errors.SdcpdError):
         status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
+        if isinstance(error, errors.WrongFile):
+            body = ErrorBody(
+                error.reason,
+                error.message,
+                error.hint,
+                expected=error.expected,
+                found=error.found,
+                compatible_printers=error.compatible,
+            )
+            return error_answer(status, body)
         ack = error.ack if isinstance(error, errors.CommandRefused) else None
         plate = plate_document(error.plate) if isinstance(error, PlateNotClear) else None
         return error_answer(status, ErrorBody(error.code, error.message, error.hint, ack, plate))

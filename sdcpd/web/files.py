@@ -15,11 +15,13 @@ from twisted.web.resource import IResource
 
 from sdcpd.documents import FileAnswer, FileDocument, MetadataAnswer, sliced_document
 from sdcpd.errors import FileMissing
-from sdcpd.files import FileStore, StoredFile, Upload, wire_name
+from sdcpd.files import FileStore, StoredFile, wire_name
+from sdcpd.fleet import Fleet
 from sdcpd.index import FileIndex
 from sdcpd.names import base_name
 from sdcpd.web.answer import Answer, has_etag, json_answer
 from sdcpd.web.errors import Refusal
+from sdcpd.web.judged import Gate, Judged
 from sdcpd.web.multipart import FORM, FilePart, Form, receive_form
 from sdcpd.web.routes import Call, Parameter, Route
 from sdcpd.web.serve import ServedFile
@@ -54,6 +56,7 @@ class Destination(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _FOLDER = Parameter("folder", "only what is in this folder and in those inside it")
+_PRINTER = Parameter("printer", "the printer that the file is for: one that cannot print it refuses it early")
 _FORCE = Parameter("force", "1 to delete a folder with all that is in it")
 
 
@@ -64,16 +67,30 @@ class FilesApi:
     is there, and not take anything away.
     """
 
-    def __init__(self, store: FileStore) -> None:
+    def __init__(self, store: FileStore, fleet: Fleet) -> None:
         self._store = store
+        self._fleet = fleet
         one = "/v1/files/<path:name>"  # with slashes, so that such a name gets its own refusal
         octets = "application/octet-stream"
-        refusals = (400, 409, 413, 422, 507)
-        files = list[FileDocument]
+        refusals = (400, 404, 409, 413, 422, 507)
+        files, named = list[FileDocument], (_PRINTER,)
         self.routes = (
             Route("GET", "/v1/files", "view", self.list, files, query=(_FOLDER,), limited=True),
-            Route("PUT", one, "upload", self.put, FileAnswer, 201, upload=octets, also=refusals, limited=True),
-            Route("POST", "/v1/files", "upload", self.post, FileAnswer, 201, upload=FORM, also=refusals, limited=True),
+            Route(
+                "PUT", one, "upload", self.put, FileAnswer, 201, query=named, upload=octets, also=refusals, limited=True
+            ),
+            Route(
+                "POST",
+                "/v1/files",
+                "upload",
+                self.post,
+                FileAnswer,
+                201,
+                query=named,
+                upload=FORM,
+                also=refusals,
+                limited=True,
+            ),
             Route("GET", one, "view", self.get, content=octets, also=(206, 304, 404, 416), limited=True),
             Route("GET", f"{one}/metadata", "view", self.metadata, MetadataAnswer, also=(404,), limited=True),
             Route("DELETE", one, "upload", self.delete, status=204, content="", query=(_FORCE,), also=(404, 409)),
@@ -87,23 +104,27 @@ class FilesApi:
 
     def put(self, call: Call, name: str) -> Deferred[Answer]:
         """Store the request's body under this name; the same name again replaces what it stands for."""
-        upload = self._store.begin(name, call.body.length)
-        return receive_upload(call.body, upload).addCallback(self._stored)
+        gate = self._gate(call)
+        upload = self._store.begin(name, call.body.length, check=gate.whole)
+        return receive_upload(call.body, Judged(upload, gate.head)).addCallback(self._stored, gate)
 
     def post(self, call: Call) -> Deferred[Answer]:
         """Store the file of a form under its filename, in the folder that the form's field ``folder`` names."""
 
-        def begin(part: FilePart) -> Upload:
-            return self._store.begin(part.filename, None, form.at_least)
+        gate = self._gate(call)
 
-        def finish(upload: Upload) -> Deferred[StoredFile]:
+        def begin(part: FilePart) -> Judged:
+            return Judged(self._store.begin(part.filename, None, form.at_least, gate.whole), gate.head)
+
+        def finish(judged: Judged) -> Deferred[StoredFile]:
+            upload = judged.upload
             if folder := form.fields.get("folder", "").strip("/"):
                 upload.rename(f"{folder}/{upload.name}")
             return upload.finish()
 
         form = Form(call.header("content-type"), call.body.length, begin)
         self._store.check_room(form.at_least)
-        return receive_form(call.body, form, finish).addCallback(self._stored)
+        return receive_form(call.body, form, finish).addCallback(self._stored, gate)
 
     def get(self, call: Call, name: str) -> Answer | IResource:
         """The file's bytes, whole or a Range of them; by its name or its MD5."""
@@ -146,12 +167,19 @@ class FilesApi:
         """Give the bytes of the file, or of all files of a folder, a second name; this takes no room."""
         return self._store.copy(name, call.json(Destination).to).addCallback(_files, 201)
 
-    def _stored(self, file: StoredFile) -> Deferred[Answer]:
+    def _gate(self, call: Call) -> Gate:
+        """What the upload must suit: the printer that it names, or some known one."""
+        wanted = call.client.wanted(self._fleet, call.words("printer")[:1])
+        known = [printer for printer in self._fleet if wanted is None or printer.id in wanted]
+        named = known[0] if call.words("printer") else None
+        return Gate((printer for printer in self._fleet if call.client.sees(printer.id)), named)
+
+    def _stored(self, file: StoredFile, gate: Gate) -> Deferred[Answer]:
         document = file_document(file)
         headers = {"Location": document.url, "ETag": f'"{file.md5}"'}
 
         def answer(index: FileIndex) -> Answer:
-            return json_answer(FileAnswer(document, sliced_document(index)), 201, headers)
+            return json_answer(FileAnswer(document, sliced_document(index), gate.warnings), 201, headers)
 
         return self._store.indexes.of(file).addCallback(answer)
 

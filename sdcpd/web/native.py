@@ -21,10 +21,12 @@ from sdcpd.documents import (
 )
 from sdcpd.files import FileStore
 from sdcpd.fleet import Fleet
+from sdcpd.index import FileIndex
 from sdcpd.jobs import Jobs
 from sdcpd.progress import Job
 from sdcpd.web.answer import Answer, json_answer
 from sdcpd.web.errors import Refusal
+from sdcpd.web.judged import Gate
 from sdcpd.web.routes import Call, Route
 
 __all__ = ["NativeApi", "PlateRequest", "PrintRequest"]
@@ -91,8 +93,15 @@ class NativeApi:
         printer = self._fleet.get(name)
         if wish.plate_clear is not None:
             call.must_have("plate")
-        job = self._jobs.print(printer.id, self._store.get(wish.file), wish.plate_clear, call.client.name)
-        return self._jobs.kept(job).addCallback(self._begun)
+        file = self._store.get(wish.file)
+        gate = Gate((known for known in self._fleet if call.client.sees(known.id)), printer)
+
+        def judged(index: FileIndex) -> Deferred[Answer]:
+            gate.whole(index)
+            job = self._jobs.print(printer.id, file, wish.plate_clear, call.client.name, gate.warnings)
+            return self._jobs.kept(job).addCallback(self._begun)
+
+        return self._store.indexes.of(file).addCallback(judged)
 
     def _begun(self, job: Job) -> Answer:
         return json_answer(JobAnswer(self._documents.job(job)), 202, {"Location": f"/v1/jobs/{job.id}"})

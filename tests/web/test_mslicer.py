@@ -233,12 +233,11 @@ class EnumTests(StatusCase):
         """Right after a start the board's 10 is the check of the file, not a stop."""
         self.rig.put()
         file = self.rig.store.get("plate.goo")
-        self.rig.publish(Status((0,), transfer=TransferInfo(2, 29, 29, 29, wire_name(file))))
+        done = TransferInfo(2, file.size, file.size, file.size, wire_name(file))
+        self.rig.publish(Status((0,), transfer=done))
         self.rig.post(f"/v1/printers/{SATURN}/print", {"file": "plate.goo", "plate_clear": True})
         self.link.answer()
-        self.rig.publish(
-            Status((1,), 0, PrintInfo(10, filename=wire_name(file)), TransferInfo(2, 29, 29, 29, wire_name(file)))
-        )
+        self.rig.publish(Status((1,), 0, PrintInfo(10, filename=wire_name(file)), done))
         self.assertEqual(self.element()["state"], "CHECKING")
         self.assertEqual(self.element()["status"]["PrintInfo"]["Status"], 10)
 

@@ -80,14 +80,15 @@ class PrintTests(NativeCase):
     def test_whole_way(self) -> None:
         """From the wish to the end, the job says where it stands, and is not finished before the printer says so."""
         location = self.print().headers["location"]
-        name = wire_name(self.rig.store.get("plate.goo"))
-        done = TransferInfo(2, 29, 29, 29, name)
+        file = self.rig.store.get("plate.goo")
+        name, size = wire_name(file), file.size
+        done = TransferInfo(2, size, size, size, name)
 
         def state() -> str:
             return str(self.rig.get(location).json["state"])
 
         self.link.answer()
-        self.rig.publish(transferring(15, 29, name))
+        self.rig.publish(transferring(15, size, name))
         self.assertEqual((state(), self.rig.get(location).json["sent"]), ("delivering", 15))
         self.rig.publish(Status((0,), 2, transfer=done))
         self.assertEqual((state(), self.commands), ("starting", [Command.START]))

@@ -1,0 +1,96 @@
+"""An upload that is judged while it streams: a wrong file is refused long before its last byte.
+
+One decision: the reader of whole files judges the stream. What arrives is held until the head can be read, a few
+hundred KB at most, and never longer; the end of the file is judged by its index, when all of it is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from twisted.internet.defer import Deferred
+
+from sdcpd.codec.identify import ENOUGH
+from sdcpd.codec.sliced import BytesSource, SlicedFile, read_head
+from sdcpd.errors import BadFile, Truncated, WrongFile
+from sdcpd.files import StoredFile, Upload
+from sdcpd.index import FileIndex
+from sdcpd.preflight import Target, suits
+from sdcpd.printer import Printer
+
+__all__ = ["HEAD_HELD", "Gate", "Judged"]
+
+HEAD_HELD = 512 * 1024
+"""Bytes of a file that are held to read its head; one whose head lies further back is judged when it is whole."""
+
+
+class Gate:
+    """What a file must suit: one printer, or none in particular; ``known`` are those that the asker may know of."""
+
+    def __init__(self, known: Iterable[Printer], printer: Printer | None) -> None:
+        self.warnings: tuple[str, ...] = ()
+        self._known = tuple(known)
+        self._target = None if printer is None else _target(printer)
+
+    def head(self, sliced: SlicedFile, height: float | None = None) -> None:
+        """Judge what the head tells. Raises ``WrongFile``."""
+        self.warnings = suits(sliced, self._target, map(_target, self._known), height)
+
+    def whole(self, index: FileIndex) -> None:
+        """Judge a file that is here to its end. Raises ``WrongFile``, also for one that is cut off or damaged."""
+        if index.problem:
+            code = "truncated" if index.problem_code == Truncated.code else index.problem_code
+            raise WrongFile(
+                f"The file cannot be printed: {index.problem}.",
+                code,
+                hint="Export it again, check the room on that disk, and send it again.",
+            )
+        if index.sliced is not None:
+            self.head(index.sliced, index.layers[-1].z if index.layers else None)
+
+
+class Judged:
+    """A sink before an upload, that looks at the file's head on its way."""
+
+    def __init__(self, upload: Upload, look: Callable[[SlicedFile], None]) -> None:
+        self.upload = upload
+        self._look = look
+        self._held: bytearray | None = bytearray()
+        self._needed = ENOUGH
+
+    def write(self, data: bytes, /) -> None:
+        """Take the next piece; raises what the upload raises, ``BadFile``, or what the look at the head does."""
+        self.upload.write(data)
+        if self._held is not None:
+            self._held += data
+            if len(self._held) >= self._needed:
+                self._read()
+
+    def finish(self) -> Deferred[StoredFile]:
+        """Everything was written: keep the file."""
+        return self.upload.finish()
+
+    def abort(self) -> None:
+        """Forget the file."""
+        self.upload.abort()
+
+    def _read(self) -> None:
+        held = self._held
+        assert held is not None, "asked for once only"
+        try:
+            sliced = read_head(BytesSource(bytes(held)))
+        except Truncated as error:
+            self._needed = max(error.needed, len(held) + 1)
+            if self._needed > HEAD_HELD:
+                self._held = None
+            return
+        except BadFile:
+            self._held = None
+            raise
+        self._held = None
+        self._look(sliced)
+
+
+def _target(printer: Printer) -> Target:
+    announcement = printer.announcement
+    return Target(printer.slug, announcement.machine_name or announcement.name, announcement.resolution)
