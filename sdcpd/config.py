@@ -127,7 +127,7 @@ class MqttClients(Section, frozen=True):
     keys: tuple[MqttKey, ...] = ()
 
     def check(self, place: str) -> None:
-        """The endpoint and each key can be used, and somebody can come in."""
+        """The endpoint and each key can be used."""
         if self.listen:
             checks.endpoint(self.listen, f"{place} listen")
         names: set[str] = set()
@@ -137,11 +137,6 @@ class MqttClients(Section, frozen=True):
             if key.name in names:
                 raise ConfigError(f"{item} name: {key.name!r} is there twice")
             names.add(key.name)
-        if self.listen and not self.keys and not self.anonymous:
-            raise ConfigError(
-                f"{place} keys: expected at least one key, or anonymous = true; nobody could come in",
-                "The example in etc/sdcpd/sdcpd.toml shows how a key is made.",
-            )
 
 
 class Mqtt(Section, frozen=True):

@@ -51,6 +51,7 @@ from sdcpd.listener import Listener, Sparing
 from sdcpd.machine import look
 from sdcpd.offers import Offers
 from sdcpd.plate import Gate
+from sdcpd.records import Key
 from sdcpd.roster import Roster
 from sdcpd.statelock import StateLock
 from sdcpd.web.app import WebApp
@@ -296,6 +297,14 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
         most = float("inf") if limit == resource.RLIM_INFINITY else limit * CLIENTS_SHARE
         return Sparing(factory, most, _next_descriptor, reactor.seconds)
 
+    def revoked(key: Key) -> None:
+        door = doors.get("clients")
+        if door is not None and isinstance(door.policy, ClientsPolicy):
+            for session in door.policy.sessions(key):
+                router.end(session, "its key was revoked")
+
+    keys.subscribe(revoked)
+
     def make_mqtt(config: Config) -> IService:
         policy = PrintersPolicy(router, fleet, links, reactor)
         server = doors["printers"] = Server(reactor, router, policy, PRINTERS_LIMITS)
@@ -306,7 +315,8 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
         settings = config.mqtt.clients
         doors.pop("clients", None)
         if settings.listen:
-            server = Server(reactor, router, ClientsPolicy(settings, commands.obey, reactor.seconds), CLIENTS_LIMITS)
+            policy = ClientsPolicy(settings, commands.obey, reactor.seconds, keys.find)
+            server = Server(reactor, router, policy, CLIENTS_LIMITS)
             doors["clients"] = server
             listener = Listener(reactor, "[mqtt.clients] listen", settings.listen, sparing(server))
             listener.setName("mqtt clients")

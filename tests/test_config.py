@@ -136,10 +136,6 @@ REFUSED = [
     (f"{KEYS}name = 'a'", "[mqtt.clients.keys] item 1 sha256: expected 64 hexadecimal digits, found 0 characters"),
     (f"{KEYS}name = 'a'\n{HASH}{KEYS}name = 'a'\n{HASH}", "[mqtt.clients.keys] item 2 name: 'a' is there twice"),
     ("[mqtt.clients]\nlisten = '1884'", f"[mqtt.clients] listen: {ENDPOINT}'1884'"),
-    (
-        "[mqtt.clients]\nlisten = 'tcp:1884'",
-        "[mqtt.clients] keys: expected at least one key, or anonymous = true; nobody could come in",
-    ),
     # TOML itself
     ("[web", "expected TOML: "),
     ("[web]\n[web]", "expected TOML: Cannot declare ('web',) twice"),

@@ -17,6 +17,8 @@ from sdcpd.broker.policy import Identity, OpenPolicy, Verdict
 from sdcpd.codec import mqtt
 from sdcpd.config import MqttClients, MqttKey
 from sdcpd.logs import logger
+from sdcpd.records import Key
+from sdcpd.scopes import granted
 
 __all__ = ["CLIENTS_LIMITS", "ClientIdentity", "ClientsPolicy", "Obey"]
 
@@ -34,6 +36,8 @@ class ClientIdentity(Identity, frozen=True):
 
     name: str = ""
     scopes: frozenset[str] = frozenset()
+    key: str = ""
+    """The id of its key; empty for a key of the configuration, and without one."""
 
 
 def is_command(topic: str) -> bool:
@@ -58,20 +62,40 @@ def may_match_ours(topic_filter: str) -> bool:
 
 
 class ClientsPolicy(OpenPolicy):
-    """Knows the keys by their SHA-256, and hands commands to who obeys them."""
+    """Knows the keys of the configuration by their SHA-256, asks ``find`` for the others, and hands commands on.
 
-    def __init__(self, settings: MqttClients, obey: Obey, seconds: Callable[[], float]) -> None:
+    A key that is limited to printers is refused: what goes through this door cannot be told apart by printer.
+    """
+
+    def __init__(
+        self, settings: MqttClients, obey: Obey, seconds: Callable[[], float], find: Callable[[str], Key | None]
+    ) -> None:
         self._settings = settings
         self._obey = obey
         self._few = Few(seconds)
+        self._find = find
+        self._sessions: dict[str, set[str]] = {}
+
+    def sessions(self, key: Key) -> list[str]:
+        """The sessions of those who came in with this key and are connected."""
+        return sorted(self._sessions.get(key.id, ()))
 
     def connect(self, packet: mqtt.Connect, peer: str) -> Identity | mqtt.ConnectCode:
         """By the password, which is a key; the user name is free. Without one, only if anonymity is allowed."""
+        key = ""
         if packet.password:
-            key = self._key(packet.password)
-            if key is None:
+            found = self._key(packet.password) or self._find(packet.password.decode("utf-8", "replace"))
+            if found is None:
                 return mqtt.ConnectCode.BAD_USER_NAME_OR_PASSWORD
-            prefix, name, scopes = f"client/{key.name}", f"key:{key.name}", frozenset[str](key.scopes)
+            if isinstance(found, MqttKey):
+                # No such name begins like the other kind's.
+                prefix, scopes = f"client/{found.name}", frozenset[str](found.scopes)
+            elif found.printers:
+                self._warn(f"{peer} may not come in: this key is limited to printers:", found.name)
+                return mqtt.ConnectCode.NOT_AUTHORIZED
+            else:
+                prefix, scopes, key = f"client/#{found.id}", granted(found.scopes), found.id
+            name = f"key:{found.name}"
         elif packet.password is None and self._settings.anonymous:
             prefix, name, scopes = "client/", "anonymous", frozenset({"view"})
         else:
@@ -80,13 +104,26 @@ class ClientsPolicy(OpenPolicy):
         if packet.will is not None and is_ours(packet.will.topic):
             self._warn(f"{name} at {peer} may not leave a Will on", packet.will.topic)
             return mqtt.ConnectCode.NOT_AUTHORIZED
-        return ClientIdentity(f"{prefix}/{packet.client_id}", name=name, scopes=scopes)
+        return ClientIdentity(f"{prefix}/{packet.client_id}", name=name, scopes=scopes, key=key)
 
     def _key(self, password: bytes) -> MqttKey | None:
         digest = hashlib.sha256(password).hexdigest()
         # Every key is compared, so that the time tells nothing of which was near.
         found = [key for key in self._settings.keys if hmac.compare_digest(key.sha256.lower(), digest)]
         return found[0] if found else None
+
+    def connected(self, identity: Identity) -> None:
+        """Remember it, for the day on which its key is revoked."""
+        if key := _client(identity).key:
+            self._sessions.setdefault(key, set()).add(identity.session)
+
+    def ended(self, identity: Identity, reason: str) -> None:
+        """It is gone, and the next of its name is told of after that."""
+        key = _client(identity).key
+        found = self._sessions.get(key, set())
+        found.discard(identity.session)
+        if not found:
+            self._sessions.pop(key, None)
 
     def subscribe(self, identity: Identity, topic_filter: str, qos: int) -> int:
         """Its own topics freely; what the printers say with ``view``."""

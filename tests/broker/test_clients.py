@@ -11,9 +11,11 @@ from sdcpd.broker.printers import PRINTERS_LIMITS
 from sdcpd.codec import mqtt
 from sdcpd.codec.mqtt import Will
 from sdcpd.config import MqttClients, MqttKey
+from sdcpd.keys import Keys
+from sdcpd.records import Key
 from tests.broker.boards import OWN, Board, PrintersTestCase
 from tests.broker.kit import Client, ConnAck, ServerTestCase, connect_packet, payloads
-from tests.fakes import ID, status_json, status_payload
+from tests.fakes import ID, FakeKeyRecords, status_json, status_payload, wall
 
 COMMAND = "sdcpd/saturn/command"
 KEYS = {
@@ -42,7 +44,8 @@ class ClientsTestCase(ServerTestCase):
         super().setUp()
         self.obeyed: list[tuple[str, bytes, str, bool]] = []
         self.scopes: list[frozenset[str]] = []
-        self.policy = ClientsPolicy(settings(self.anonymous), self.obey, self.clock.seconds)
+        self.managed = Keys(FakeKeyRecords(), wall)
+        self.policy = ClientsPolicy(settings(self.anonymous), self.obey, self.clock.seconds, self.managed.find)
         self.clients = self.serve(self.policy)
 
     def obey(self, slug: str, payload: bytes, by: str, scopes: frozenset[str], repeated: bool) -> None:
@@ -108,6 +111,56 @@ class AdmissionTests(ClientsTestCase):
         client = Client(self.clients)
         client.raw(b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x01a")
         self.assertEqual(client.take(), [ConnAck(False, 1)])
+
+
+class ManagedKeyTests(ClientsTestCase):
+    """Keys that are made while the daemon runs."""
+
+    def key(self, *scopes: str, name: str = "pilot", printers: tuple[str, ...] = ()) -> tuple[Key, str]:
+        return self.successResultOf(self.managed.make(name, scopes, printers))
+
+    def enter(self, text: str, client_id: str = "a/b") -> Client:
+        client = Client(self.clients)
+        client.say(connect_packet(client_id, True, username="any", password=text.encode()))
+        return client
+
+    def test_scopes(self) -> None:
+        """Such a key is a password like any other, and every scope includes looking; upload is not control."""
+        for scopes, obeyed in ((("control",), 1), (("admin",), 1), (("upload", "plate"), 0), (("view",), 0)):
+            self.obeyed.clear()
+            client = self.enter(self.key(*scopes, name="-".join(scopes))[1])
+            self.assertEqual(client.take()[0], ConnAck(False, 0))
+            self.assertEqual(client.subscribe("sdcpd/#"), (0,))
+            client.publish(COMMAND)
+            self.assertEqual(len(self.obeyed), obeyed, scopes)
+
+    def test_own_names(self) -> None:
+        """A key made here and one of the configuration with the same name do not take over each other's sessions."""
+        old = self.come("pilot", "c")
+        self.enter(self.key("view")[1], "c")
+        self.assertFalse(old.over)
+
+    def test_limited(self) -> None:
+        """A key that is limited to printers stays outside: here it could see the others."""
+        client = self.enter(self.key("view", printers=(ID,))[1])
+        self.assertEqual(client.take(), [ConnAck(False, 5)])
+        self.assertTrue(client.over)
+        self.assertIn("limited to printers", "".join(self.lines))
+
+    def test_revoked(self) -> None:
+        """Those who came in with a key can be found, and put out, when it is revoked; it opens nothing then."""
+        key, text = self.key("view")
+        other = self.enter(self.key("view", name="other")[1])
+        clients = [self.enter(text, client_id) for client_id in ("a/b", "c", "c")]
+        self.assertEqual([client.over for client in clients], [False, True, False])
+        self.assertEqual(len(self.policy.sessions(key)), 2)
+        self.successResultOf(self.managed.revoke(key.name))
+        for session in self.policy.sessions(key):
+            self.router.end(session, "its key was revoked")
+        self.assertEqual([client.over for client in clients], [True, True, True])
+        self.assertEqual((other.over, self.policy.sessions(key)), (False, []))
+        refused = self.enter(text)
+        self.assertEqual(refused.take(), [ConnAck(False, 4)])
 
 
 class AnonymousTests(ClientsTestCase):
@@ -176,7 +229,9 @@ class SubscribeTests(ClientsTestCase):
         client.vanish()
         poorer = settings()
         keys = tuple(MqttKey(key.name, key.sha256, ()) for key in poorer.keys)
-        self.clients = self.serve(ClientsPolicy(MqttClients("x", False, keys), self.obey, self.clock.seconds))
+        self.clients = self.serve(
+            ClientsPolicy(MqttClients("x", False, keys), self.obey, self.clock.seconds, self.managed.find)
+        )
         client = self.come("viewer", "c", clean=False)
         self.router.publish("sdcpd/a/state", b"secret", 1)
         self.router.publish("home/a", b"own", 1)
@@ -310,7 +365,7 @@ class BothDoorsTests(PrintersTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        policy = ClientsPolicy(settings(anonymous=True), lambda *_: None, self.clock.seconds)
+        policy = ClientsPolicy(settings(anonymous=True), lambda *_: None, self.clock.seconds, lambda _: None)
         self.clients = Server(self.clock, self.router, policy, CLIENTS_LIMITS)
         self.clients.doStart()
         self.addCleanup(self.clients.doStop)

@@ -46,7 +46,7 @@ class CommandsTests(ServerTestCase):
             False,
             (MqttKey("home", SHA256, ("view", "control", "plate")), MqttKey("pilot", PILOT, ("view", "control"))),
         )
-        policy = ClientsPolicy(settings, commands.obey, self.clock.seconds)
+        policy = ClientsPolicy(settings, commands.obey, self.clock.seconds, lambda _: None)
         server = Server(self.clock, self.router, policy, CLIENTS_LIMITS)
         server.doStart()
         self.addCleanup(server.doStop)

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+from twisted.trial.unittest import SynchronousTestCase
+
+from sdcpd.web.answer import Answer
+from sdcpd.web.routes import Route
 from tests.web.rig import SECURE, WebCase, goo
 
 
@@ -105,6 +109,16 @@ class RoutingTests(WebCase):
         self.assertEqual((gone.status, gone.reason, gone.body), (204, "No Content", b""))
         self.assertNotIn("content-length", gone.headers)
         self.assertNotIn("content-type", gone.headers)
+
+
+class ScopeTests(SynchronousTestCase):
+    def test_unknown_scope(self) -> None:
+        """A route whose scope does not exist stops the daemon from starting; one without any cannot be written."""
+        with self.assertRaises(ValueError) as caught:
+            Route("GET", "/v1/secrets", "root", lambda call: Answer(200))
+        self.assertIn("GET /v1/secrets", str(caught.exception))
+        with self.assertRaises(TypeError):
+            Route("GET", "/v1/secrets", handle=lambda call: Answer(200))  # type: ignore[call-arg]
 
 
 class TagTests(WebCase):
