@@ -286,7 +286,8 @@ class DoubledTests(FaultCase):
         self.printer.inject("duplicate-publish")
         await self.printing()
         await self.ended("finished")
-        expected = ["online", "transfer_started", "transfer_done", "print_started", "print_finished", "needs_plate"]
+        transfer, printed = ["transfer_started", "transfer_done"], ["print_started", "print_finished"]
+        expected = ["online", "plate_clear", *transfer, *printed, "needs_plate"]
         await self.until(lambda: self.happenings() == expected)
         self.assertEqual((self.starts, self.printer.violations), (1, []))
 
