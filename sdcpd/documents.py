@@ -46,7 +46,7 @@ class JobDocument(Struct, frozen=True):
     """One job. Times are seconds since the epoch, sizes bytes."""
 
     id: str
-    printer: str
+    printer: str | None
     file: str
     md5: str
     size: int
@@ -57,6 +57,10 @@ class JobDocument(Struct, frozen=True):
     created: float
     started: float | None
     ended: float | None
+    queued: bool
+    start: bool
+    by: str
+    attempts: int
     warnings: tuple[str, ...] = ()
 
 
@@ -329,7 +333,7 @@ class Documents:
         printer = self._fleet.find(job.printer)
         return JobDocument(
             id=job.id,
-            printer=printer.slug if printer is not None else job.printer,
+            printer=printer.slug if printer is not None else job.printer or None,
             file=job.file,
             md5=job.md5,
             size=job.size,
@@ -340,6 +344,10 @@ class Documents:
             created=job.created,
             started=job.started,
             ended=job.ended,
+            queued=job.queued,
+            start=job.start,
+            by=job.by,
+            attempts=job.attempts,
             warnings=job.warnings,
         )
 

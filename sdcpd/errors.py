@@ -23,8 +23,10 @@ __all__ = [
     "FileMissing",
     "FileTooLarge",
     "Interrupted",
+    "JobUnknown",
     "KeyExists",
     "KeyMissing",
+    "KeyReused",
     "LinkLost",
     "MalformedMessage",
     "NameTaken",
@@ -133,6 +135,18 @@ class OwnedElsewhere(PrinterError):
     """Another program has the printer; it takes no wishes from here."""
 
     code = "owned_elsewhere"
+
+
+class JobUnknown(SdcpdError):
+    """No job of this id is known, or none that waits."""
+
+    code = "unknown_job"
+
+
+class KeyReused(SdcpdError):
+    """Something else was asked under the same idempotency key."""
+
+    code = "idempotency_key_reused"
 
 
 class StoreError(SdcpdError):

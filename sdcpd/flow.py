@@ -7,8 +7,9 @@ to the connection afterwards, only the printer's own status decides what became 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred
@@ -37,8 +38,9 @@ from sdcpd.offers import Offer, Offers
 from sdcpd.plates import Plates, Writer, noted
 from sdcpd.progress import ENDED, MOVING, Job, JobState, Print, Transfer, Verdict
 from sdcpd.records import Plate, PlateState
+from sdcpd.wishes import EVENTS, FILE_LACKING
 
-__all__ = ["FILE_LACKING", "Flow"]
+__all__ = ["Flow"]
 
 RETRIES = (5.0, 15.0, 60.0)
 """Seconds before each repetition of a failed delivery."""
@@ -46,19 +48,6 @@ RETRIES = (5.0, 15.0, 60.0)
 LINK_WAIT = 60.0
 """Seconds that a job waits for a lost connection before it fails: a start that is older is nobody's wish any more."""
 
-FILE_LACKING = frozenset({"start_refused_2", "start_refused_3", "start_refused_4"})
-"""Reasons by which the printer says that it has not got this file, whatever its last transfer was."""
-
-_EVENTS = {
-    JobState.DELIVERING: "transfer_started",
-    JobState.DELIVERED: "transfer_done",
-    JobState.PAUSED: "print_paused",
-    JobState.FINISHED: "print_finished",
-    JobState.STOPPED: "print_stopped",
-    JobState.FAILED: "print_failed",
-    JobState.LOST: "print_lost",
-    JobState.UNVERIFIED: "print_unverified",
-}
 _log = logger("sdcpd.flow")
 
 
@@ -106,17 +95,25 @@ class Flow:
 
     def begin(self) -> None:
         """Deliver the file unless the printer has it, then start the print."""
-        self._going = Deferred.fromCoroutine(self._go())
+        self._run(self._go())
+
+    def begin_start(self) -> None:
+        """Start the print of a file that was delivered in its turn."""
+        self._run(self._start())
+
+    def _run(self, steps: Coroutine[Deferred[Any], Any, None]) -> None:
+        self._going = Deferred.fromCoroutine(steps)
         self._going.addErrback(self._broke)
 
     def resume(self, generation: Generation) -> None:
-        """Watch a print whose start was sent before the daemon was restarted."""
-        status = self._fleet.get(self.job.printer).status
-        ended = status is not None and outcome_of(status, generation) is not Outcome.NONE
+        """Watch a print that was started before the daemon was restarted, or at the printer itself."""
+        status, now = self._fleet.get(self.job.printer).status, self._clock.seconds()
         running = self.job.state is not JobState.STARTING
-        if status is not None and ended and not running:
+        if not running and status is not None and outcome_of(status, generation) is not Outcome.NONE:
             running = self._plates.has_run(self.job, status.print)  # it began and ended while we were away
-        self._print = Print(self.job.wire_name, generation, None, self._clock.seconds(), running=running)
+        self._print = Print(self.job.wire_name, generation, None, now, running=running)
+        if self.job.state not in MOVING:
+            self._move(JobState.PRINTING)
 
     def abandon(self) -> None:
         """Let go without a verdict: the daemon stops, the journal keeps the job as it is."""
@@ -139,14 +136,17 @@ class Flow:
             return  # abandoned or cancelled
         if failure.check(PrinterError) is None:
             _log.failure("The flow of job {job} failed", failure, job=self.job.id)
-        reason = getattr(failure.value, "code", "internal")
         message = getattr(failure.value, "message", "The daemon failed; its log says why.")
-        self._move(JobState.FAILED, reason, message)
+        self._move(JobState.FAILED, getattr(failure.value, "code", "internal"), message)
 
     async def _go(self) -> None:
         if self._deliver_anyway or not self._has_file():
             await self._deliver()
-        if self.job.state not in ENDED:
+        elif self.job.queued:
+            self._move(JobState.DELIVERED)
+        if self.job.queued and self.job.state is JobState.DELIVERED:
+            self._ended(self)  # it waits in the queue for its start
+        elif self.job.state not in ENDED and not self.job.queued:
             await self._start()
 
     async def _connected(self) -> None:
@@ -174,6 +174,7 @@ class Flow:
 
     async def _deliver(self) -> None:
         for pause in (*RETRIES, None):
+            self.job = replace(self.job, attempts=self.job.attempts + 1)
             self._move(JobState.DELIVERING)
             verdict = await self._deliver_once()
             if verdict.state is JobState.DELIVERED:
@@ -274,8 +275,8 @@ class Flow:
         if isinstance(error, StoreError):
             message = f"The start was not sent, because it could not be noted on the disk: {error}. Free some space."
             self._move(JobState.FAILED, "journal_unwritable", message, plate)
-        else:
-            self._move(JobState.FAILED, error.code, error.message, plate)
+            return
+        self._move(JobState.FAILED, error.code, error.message, plate)
 
     async def _send_start(self) -> None:
         printer = self._fleet.get(self.job.printer)
@@ -351,6 +352,9 @@ class Flow:
     ) -> None:
         """Go on to a state; ``plate`` is what that means for the plate, if that is known."""
         before = self.job
+        waits = before.queued and before.state not in MOVING and state in (JobState.FAILED, JobState.UNVERIFIED)
+        if waits:  # a job of a queue does not end before its start was sent
+            state = JobState.DELIVERED if before.state is JobState.DELIVERED else JobState.HELD
         started = before.started
         if state is JobState.PRINTING and started is None:
             started = self._wall()
@@ -368,7 +372,7 @@ class Flow:
         more = self._history.moved(before, job)
         noted(self._journal.write(job, *([plate] if plate is not None else []), *more), "A job")
         self._publish(job)
-        if state in ENDED:
+        if state in ENDED or waits:
             self._ended(self)
             if plate is not None and plate.state is not PlateState.CLEAR and before.state in MOVING:
                 self._plates.tell(job.printer)
@@ -377,9 +381,9 @@ class Flow:
         before, self.job = self.job, job
         _log.info("Job {job} of {file}: {state}", job=job.id, file=job.file, state=job.state.value)
         self._fleet.assign(job.printer, job)
-        event = _EVENTS.get(job.state)
-        if job.state is JobState.PRINTING:
-            event = "print_resumed" if before.state is JobState.PAUSED else "print_started"
+        event = EVENTS.get(job.state)
+        if (before.state, job.state) == (JobState.PAUSED, JobState.PRINTING):
+            event = "print_resumed"
         if event is not None and job.state is not before.state:
             self._fleet.happened(
                 job.printer, event, {"job": job.id, "file": job.file, "reason": job.reason, "message": job.message}

@@ -6,7 +6,6 @@ reason and what to do; nothing is started that a person did not ask for, and one
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -16,33 +15,27 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from sdcpd.codec.sdcp import Command, Response
+from sdcpd.codec.sdcp import Response
 from sdcpd.codec.sliced import SlicedFile
-from sdcpd.codec.status import Generation, Phase
-from sdcpd.errors import NotNow, StoreError, Unrecorded
-from sdcpd.files import FileStore, StoredFile, wire_name
+from sdcpd.control import must_be_free, must_be_v1, pause, resume, stop
+from sdcpd.errors import JobUnknown, NotNow, StoreError, Unrecorded
+from sdcpd.files import FileStore, StoredFile
 from sdcpd.fleet import Fleet, Printer, Reachability
-from sdcpd.flow import FILE_LACKING, Flow
+from sdcpd.flow import Flow
 from sdcpd.history import History, PrintRecords
+from sdcpd.line import Line
 from sdcpd.links import Links
 from sdcpd.logs import logger
 from sdcpd.offers import Offers
 from sdcpd.plate import Gate
 from sdcpd.plates import Plates, noted
 from sdcpd.progress import ENDED, MOVING, Job, JobState
+from sdcpd.queue import REASONS
+from sdcpd.wishes import Wish, job_of, lacks, repeated, suits
 
-__all__ = ["JobRecords", "Jobs"]
+__all__ = ["JobRecords", "Jobs", "Wish"]
 
 _log = logger("sdcpd.jobs")
-
-_REFUSALS = {
-    Phase.OFFLINE: ("is offline", "Switch it on and wait until it is shown as online."),
-    Phase.TRANSFER: ("is receiving a file", "Wait until the transfer has ended."),
-    Phase.ATTENTION: ("waits for somebody to confirm its last print", "Confirm on the printer's screen."),
-    Phase.BUSY: ("is busy with something else", "Look at the printer's screen."),
-}
-_PAUSABLE = frozenset({Phase.PREPARING, Phase.PRINTING})
-_STOPPABLE = frozenset({Phase.CHECKING, Phase.PREPARING, Phase.PRINTING, Phase.PAUSING, Phase.PAUSED})
 
 
 class JobRecords(PrintRecords, Protocol):
@@ -90,6 +83,17 @@ class Jobs:
             by_wire_name=store.by_wire_name,
             metadata=metadata,
         )
+        self._line = Line(
+            fleet=fleet,
+            links=links,
+            store=store,
+            plates=self.plates,
+            journal=journal,
+            fits=suits,
+            current=lambda mainboard_id: self.current(mainboard_id) or self._waiting.get(mainboard_id),
+            begin=self._begin,
+        )
+        self._metadata = metadata
         self._unsubscribe = fleet.subscribe(self._changed)
         self._restore()
 
@@ -104,16 +108,34 @@ class Jobs:
                 except StoreError as error:
                     _log.warn("The file of job {job} is gone: {error}", job=job.id, error=error)
             else:
-                message = "The daemon was restarted before the print was started; nothing was started. Send it again."
-                interrupted = replace(
-                    job, state=JobState.INTERRUPTED, reason="restarted", message=message, ended=self._wall()
-                )
-                noted(self._journal.write(interrupted), "A job")
+                self._take_up(job)
+
+    def _take_up(self, job: Job) -> None:
+        """A job of an earlier life of the daemon that was not started: it waits again.
+
+        What a person wanted printed at once, then, may be unwanted by now: it waits for another word.
+        """
+        state = JobState.DELIVERED if job.state is JobState.DELIVERED else JobState.QUEUED
+        again = replace(job, state=state, start=job.start and job.queued, queued=True, reason=None, message=None)
+        try:
+            self._hold(job)
+        except StoreError:
+            again = replace(again, state=JobState.HELD, reason="file_missing", message=REASONS["file_missing"])
+        if again != job:
+            noted(self._journal.write(again), "A job")
+        self._line.enter(again)
 
     def all(self) -> list[Job]:
         """Every remembered job as it is now, oldest first."""
-        now = {flow.job.id: flow.job for flow in self._flows.values()}
+        now = self._line.jobs() | {flow.job.id: flow.job for flow in self._flows.values()}
         return [now.get(job.id, job) for job in self._journal.jobs()]
+
+    def get(self, job_id: str) -> Job:
+        """One job; ``JobUnknown`` if there is none of this id."""
+        job = next((job for job in self.all() if job.id == job_id), None)
+        if job is None:
+            raise JobUnknown(f"No job has the id {job_id!r}.", "GET /v1/jobs lists them.")
+        return job
 
     def current(self, mainboard_id: str) -> Job | None:
         """The job under way on a printer."""
@@ -129,6 +151,9 @@ class Jobs:
         plate_clear: bool | None,
         by: str,
         warnings: tuple[str, ...] = (),
+        *,
+        key: str | None = None,
+        asked: str = "",
     ) -> Job:
         """Deliver ``file`` to the printer if it does not have it, and start it.
 
@@ -137,29 +162,19 @@ class Jobs:
         ``Unrecorded`` or ``FileMissing`` before anything is sent.
         """
         printer = self._fleet.get(mainboard_id)
-        self._must_be_v1(printer)
+        must_be_v1(printer)
         self._links.session(printer.id)
-        self._must_be_free(printer)
+        must_be_free(printer, self.current(printer.id))
         self._must_be_writable()
         if plate_clear:
             self.plates.confirm(printer, None, by)
         elif plate_clear is False:
             self.plates.occupy(printer, by)
         self.plates.must_admit(self._fleet.get(printer.id))
-        job = Job(
-            id=secrets.token_hex(6),
-            printer=printer.id,
-            file=file.name,
-            md5=file.md5,
-            size=file.size,
-            wire_name=wire_name(file),
-            state=JobState.QUEUED,
-            created=self._wall(),
-            plate_clear=plate_clear,
-            warnings=warnings,
-        )
+        wish = Wish(by, plate_clear=plate_clear, warnings=warnings, key=key, asked=asked)
+        job = job_of(wish, printer.id, file, self._wall())
         self._hold(job)
-        flow = self._flow(job, file, deliver_anyway=self._lacks(job))
+        flow = self._flow(job, file, deliver_anyway=lacks(self._journal.jobs(), job))
         flow.begin()
         return flow.job
 
@@ -168,12 +183,9 @@ class Jobs:
 
         Fails with ``StoreError`` if that cannot be; the job is given up then, unless its start is under way.
         """
-        return self._journal.write(self._now(job)).addCallbacks(
-            lambda _: self._now(job), self._unkept, errbackArgs=(job,)
+        return self._journal.write(self.get(job.id)).addCallbacks(
+            lambda _: self.get(job.id), self._unkept, errbackArgs=(job,)
         )
-
-    def _now(self, job: Job) -> Job:
-        return next((now for now in self.all() if now.id == job.id), job)
 
     def _unkept(self, failure: Failure, job: Job) -> Failure:
         flow = self._flows.get(job.printer)
@@ -181,25 +193,101 @@ class Jobs:
             flow.cancel()
         return failure
 
-    def _lacks(self, job: Job) -> bool:
-        """Whether the printer, when it was last told to start this very file, said that it does not have it."""
-        for old in reversed(self._journal.jobs()):
-            if (old.printer, old.wire_name) == (job.printer, job.wire_name):
-                if (old.reason or "").startswith("start_"):
-                    return old.reason in FILE_LACKING
-                if old.started is not None:
-                    return False
-        return False
+    # -- the queue -------------------------------------------------------------------------------------------
+
+    def queue(self, mainboard_id: str) -> list[Job]:
+        """What waits for a printer, in order; for the empty id, what waits for any."""
+        return self._line.of(mainboard_id)
+
+    def asked_before(self, by: str, key: str | None, asked: str) -> Job | None:
+        """The job that was made under this key; ``KeyReused`` if something else was ``asked`` then."""
+        return repeated(self.all(), by, key, asked)
+
+    def enqueue(self, mainboard_id: str, file: StoredFile, wish: Wish) -> Deferred[Job]:
+        """Let a file wait for a printer (the empty id: any that it suits); fires when that is safe.
+
+        Fails with ``NotNow``, ``FileMissing`` or ``Unrecorded``.
+        """
+        return Deferred.fromCoroutine(self._enqueue(mainboard_id, file, wish))
+
+    async def _enqueue(self, mainboard_id: str, file: StoredFile, wish: Wish) -> Job:
+        if mainboard_id:
+            must_be_v1(self._fleet.get(mainboard_id))
+        self._must_be_writable()
+        sliced = await self._metadata(file.md5)
+        job = job_of(wish, mainboard_id, file, self._wall())
+        job = replace(job, queued=True, position=self._line.end(), resolution=sliced.resolution if sliced else None)
+        self._hold(job)
+        self._line.enter(job)
+        try:
+            await self._journal.write(job)
+        except StoreError as error:
+            if job.id in self._line:
+                self._forget(self._line.leave(job.id), "It could not be noted on the disk.")
+            raise Unrecorded(f"The job could not be noted on the disk: {error}", "Free some space.") from error
+        self._line.look()
+        return self.get(job.id)
+
+    def start(self, job_id: str, plate_clear: bool | None, by: str) -> Job:
+        """A person, ``by``, wants a waiting job started, now or in its turn; a start that was sent is not repeated."""
+        job = self.get(job_id)
+        if plate_clear is not None and job.printer and job.state not in MOVING | ENDED:
+            printer = self._fleet.get(job.printer)
+            if plate_clear:
+                self.plates.confirm(printer, None, by)
+            else:
+                self.plates.occupy(printer, by)
+        if job.id in self._line:
+            self._line.ask(job_id)
+        elif job.state in (JobState.QUEUED, JobState.DELIVERING, JobState.DELIVERED):
+            flow = self._flows[job.printer]
+            flow.job = replace(flow.job, start=True)
+            noted(self._journal.write(flow.job), "The wish to start")
+        elif job.state in ENDED:
+            raise NotNow(f"The job is {job.state.value}.", "Print the file again.")
+        return self.get(job_id)
+
+    def move(self, job_id: str, before: str | None) -> Job:
+        """Put a waiting job before another one, or at the end of its queue."""
+        self._line.move(self.get(job_id).id, before)
+        self._line.look()
+        return self.get(job_id)
+
+    def remove(self, job_id: str) -> None:
+        """Take a job out of its queue, or end its delivery; ``NotNow`` once its start was sent."""
+        job = self.get(job_id)
+        if job.id in self._line:
+            self._forget(self._line.leave(job_id), "Removed from the queue.")
+        elif job.state in MOVING:
+            raise NotNow("The job is being printed.", "Stop the printer by POST /v1/printers/<name>/stop.")
+        elif job.state not in ENDED:
+            self._flows[job.printer].cancel()
+
+    def _forget(self, job: Job, message: str) -> None:
+        gone = replace(job, state=JobState.STOPPED, reason="cancelled", message=message, ended=self._wall())
+        noted(self._journal.write(gone), "A job")
+        self._release(gone)
+        printer = self._fleet.find(job.printer)
+        if printer is not None:
+            if printer.job is not None and printer.job.id == job.id:
+                self._fleet.assign(printer.id, gone)
+            told = {"job": job.id, "file": job.file, "reason": gone.reason, "message": message}
+            self._fleet.happened(printer.id, "job_removed", told)
+
+    def _begin(self, job: Job, start: bool) -> None:
+        """It is this job's turn."""
+        if start:
+            self._flow(job, None, deliver_anyway=False).begin_start()
+        else:
+            self._flow(job, self._store.get(job.md5), deliver_anyway=lacks(self._journal.jobs(), job)).begin()
 
     def pause(self, mainboard_id: str) -> Deferred[Response]:
         """Pause the print, whoever started it; fires with the printer's Ack."""
-        printer = self._fleet.get(mainboard_id)
-        return self._command(printer, Command.PAUSE, _PAUSABLE, "is not printing")
+        return pause(self._fleet.get(mainboard_id), self._links)
 
     def resume(self, mainboard_id: str) -> Deferred[Response]:
         """Go on with a paused print: always by resume, never by a new start."""
-        printer = self._fleet.get(mainboard_id)
-        return self._command(printer, Command.RESUME, frozenset({Phase.PAUSED}), "is not paused")
+        return resume(self._fleet.get(mainboard_id), self._links)
 
     def stop(self, mainboard_id: str) -> Deferred[Response] | None:
         """Stop the print, or end a delivery before its start (then nothing has to be sent: None)."""
@@ -208,19 +296,7 @@ class Jobs:
         if flow is not None and flow.job.state not in MOVING:
             flow.cancel()
             return None
-        return self._command(printer, Command.STOP, _STOPPABLE, "has no print to stop")
-
-    def _command(
-        self, printer: Printer, command: Command, phases: frozenset[Phase], otherwise: str
-    ) -> Deferred[Response]:
-        self._must_be_v1(printer)
-        session = self._links.session(printer.id)
-        if printer.phase not in phases:
-            raise NotNow(
-                f"{printer.name} {otherwise}: it is {printer.phase.value.lower()}.",
-                f"GET /v1/printers/{printer.slug} shows what it is doing.",
-            )
-        return session.request(command)
+        return stop(printer, self._links)
 
     def _must_be_writable(self) -> None:
         if self._journal.failing is not None:
@@ -228,27 +304,6 @@ class Jobs:
                 f"Nothing new can be begun, because it could not be noted on the disk: {self._journal.failing}",
                 "Free some space on the daemon's disk; what runs goes on, and pause and stop work.",
             )
-
-    def _must_be_v1(self, printer: Printer) -> None:
-        if printer.generation is Generation.V3:
-            raise NotNow(
-                f"{printer.name} speaks SDCP V3, which this version lists but cannot work with yet.",
-                "Use the printer's own program until a later version of sdcpd.",
-            )
-
-    def _must_be_free(self, printer: Printer) -> None:
-        job = self.current(printer.id)
-        if job is not None:
-            raise NotNow(
-                f"{printer.name} already has a job: {job.file} is {job.state.value}.",
-                f"Wait for its end, or stop it by POST /v1/printers/{printer.slug}/stop.",
-            )
-        if printer.phase is Phase.IDLE:
-            return
-        text, hint = _REFUSALS.get(
-            printer.phase, ("is printing", f"Wait for its end, or POST /v1/printers/{printer.slug}/stop.")
-        )
-        raise NotNow(f"{printer.name} {text}.", hint)
 
     # -- what printers say -----------------------------------------------------------------------------------
 
@@ -262,8 +317,21 @@ class Jobs:
             self._history.look(self._fleet.get(after.id), self._adopt)
 
     def _adopt(self, printer: Printer) -> bool:
-        """A print has begun that no job was waiting for."""
-        return False
+        """Whether a print that has begun at the printer itself is one that a job was waiting for."""
+        assert printer.status is not None
+        wire = printer.status.print.filename
+        flow = self._flows.get(printer.id)
+        if flow is not None and flow.job.wire_name == wire:
+            flow.abandon()
+            job = flow.job
+        else:
+            waiting = self._line.by_wire_name(printer.id, wire)
+            if flow is not None or waiting is None:
+                return False
+            job = self._line.leave(waiting.id)
+        _log.info("Job {job} was started at {printer} itself", job=job.id, printer=printer.slug)
+        self._flow(job, None, deliver_anyway=False).resume(printer.generation)
+        return True
 
     def _look(self, before: Printer | None, after: Printer) -> None:
         waiting = self._waiting.get(after.id)
@@ -286,6 +354,7 @@ class Jobs:
         for flow in list(self._flows.values()):
             flow.time()
         self._history.sweep()
+        self._line.look()
 
     def _flow(self, job: Job, file: StoredFile | None, *, deliver_anyway: bool) -> Flow:
         flow = Flow(
@@ -312,9 +381,15 @@ class Jobs:
     def _ended(self, flow: Flow) -> None:
         if self._flows.get(flow.job.printer) is flow:
             del self._flows[flow.job.printer]
-        if flow.job.id in self._held:
-            self._held.remove(flow.job.id)
-            self._store.release(flow.job.md5)
+        if flow.job.state in ENDED:
+            self._release(flow.job)
+        else:
+            self._line.enter(flow.job)
+
+    def _release(self, job: Job) -> None:
+        if job.id in self._held:
+            self._held.remove(job.id)
+            self._store.release(job.md5)
 
     def stop_all(self) -> None:
         """Let go of every job without a verdict: the daemon stops, and the journal keeps them."""

@@ -45,11 +45,15 @@ AT_WORK = frozenset({1, 2, 3, 4})
 
 
 class JobState(Enum):
-    """Where a job stands. Only the last six are ends."""
+    """Where a job stands. Only the last five are ends."""
 
     QUEUED = "queued"
+    """It waits and goes on by itself as soon as it can; ``reason`` says for what."""
+    HELD = "held"
+    """It waits for a person; ``reason`` says why."""
     DELIVERING = "delivering"
     DELIVERED = "delivered"
+    """The printer has the file; ``reason`` says why it is not started."""
     STARTING = "starting"
     PRINTING = "printing"
     PAUSED = "paused"
@@ -60,8 +64,6 @@ class JobState(Enum):
     """It was printing; then the printer rebooted or another print took its place."""
     UNVERIFIED = "unverified"
     """It may or may not have happened: a person has to look. Nothing is repeated by itself."""
-    INTERRUPTED = "interrupted"
-    """The daemon ended before anything was started; nothing happened at the printer."""
 
 
 ENDED = frozenset(
@@ -71,7 +73,6 @@ ENDED = frozenset(
         JobState.FAILED,
         JobState.LOST,
         JobState.UNVERIFIED,
-        JobState.INTERRUPTED,
     }
 )
 """States that a job never leaves."""
@@ -84,7 +85,7 @@ class Job(Struct, frozen=True, omit_defaults=False):
 
     id: str
     printer: str
-    """The MainboardID."""
+    """The MainboardID; empty until a printer is found for a job that any may take."""
     file: str
     """The display name under which a person uploaded it."""
     md5: str
@@ -101,6 +102,22 @@ class Job(Struct, frozen=True, omit_defaults=False):
     """Bytes that the printer has taken so far."""
     started: float | None = None
     ended: float | None = None
+    queued: bool = False
+    """Whether it waits for its turn; a print that is wanted now fails where this one waits."""
+    start: bool = True
+    """Whether a person wants it started."""
+    position: float = 0.0
+    """Its place in the queue; smaller is earlier."""
+    by: str = ""
+    """Who asked for it."""
+    idempotency_key: str | None = None
+    """Whoever asks under the same key again gets this job."""
+    asked: str = ""
+    """What was asked under that key."""
+    attempts: int = 0
+    """Deliveries that were begun."""
+    resolution: tuple[int, int] | None = None
+    """Of the file, for a job that any printer may take."""
     plate_clear: bool | None = None
     """What the request said of the plate."""
     warnings: tuple[str, ...] = ()

@@ -236,6 +236,10 @@ class JobDocumentTests(DocumentCase):
                 "created": EPOCH + 0.5,
                 "started": None,
                 "ended": None,
+                "queued": False,
+                "start": True,
+                "by": "key:admin",
+                "attempts": 1,
                 "warnings": [],
             },
         )

@@ -391,18 +391,22 @@ class RestartTests(SynchronousTestCase):
         self.check(shop, status_json(1, 3, filename="other.goo"), JobState.LOST, "print_lost")
 
     def test_not_started(self) -> None:
-        """A job that was not started yet is interrupted: nothing is started by itself after a restart."""
+        """A job that was not started yet goes on being delivered, and waits for a person: nothing is started."""
         for state in (JobState.QUEUED, JobState.DELIVERING, JobState.DELIVERED):
             shop = self.restarted(state)
             (job,) = shop.jobs.all()
-            self.assertEqual((job.state, job.reason, job.ended), (JobState.INTERRUPTED, "restarted", WALL))
-            self.assertIn("Send it again", str(job.message))
-            self.assertFalse(shop.held())
-            shop.connect(shop.told_done())
+            self.assertIn(job.state, (JobState.QUEUED, JobState.DELIVERED))
+            self.assertTrue(shop.held())
+            shop.connect()
+            shop.pump(2)
+            if state is not JobState.DELIVERED:
+                shop.deliver()
+            shop.link.says(shop.told_done())
             shop.pump(100)
-            self.assertEqual(shop.link.commands(), [])
-            shop.print()
-            self.assertEqual(shop.link.commands(), [Command.START])
+            self.assertEqual((shop.job.state, shop.job.reason), (JobState.DELIVERED, "waiting_for_start"))
+            self.assertNotIn(Command.START, shop.link.commands())
+            shop.jobs.start(job.id, None, "somebody")
+            self.assertEqual(shop.link.commands()[-1], Command.START)
 
     def test_ended(self) -> None:
         """A job that had ended is only remembered."""

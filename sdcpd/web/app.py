@@ -30,6 +30,7 @@ from sdcpd.web.metrics import MetricsApi
 from sdcpd.web.mslicer import StatusApi
 from sdcpd.web.native import NativeApi
 from sdcpd.web.openapi import openapi
+from sdcpd.web.queue import QueueApi
 from sdcpd.web.routes import Call, Route, tree
 from sdcpd.web.site import Site
 from sdcpd.web.updates import UpdatesApi, new_epoch
@@ -88,6 +89,7 @@ class WebApp:
             *self._status.routes,
             *NativeApi(fleet, jobs, store, documents).routes,
             *AdoptionApi(fleet, adopt, documents).routes,
+            *QueueApi(fleet, jobs, store, documents).routes,
             *HistoryApi(prints, fleet).routes,
             *FilesApi(store, fleet).routes,
             *self._updates.routes,

@@ -41,6 +41,8 @@ _STATUS: Mapping[type[errors.SdcpdError], int] = {
     errors.NameTaken: 409,
     errors.FileTooLarge: 413,
     errors.StoreFull: 507,
+    errors.JobUnknown: 404,
+    errors.KeyReused: 422,
     errors.BadFile: 422,
     errors.WrongFile: 422,
     errors.BadKey: 422,

@@ -7,7 +7,7 @@ by ``Jobs`` alone, so every dialect refuses for the same reasons in the same wor
 from __future__ import annotations
 
 from msgspec import Struct
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from sdcpd.codec.sdcp import Response
 from sdcpd.documents import (
@@ -27,6 +27,7 @@ from sdcpd.progress import Job
 from sdcpd.web.answer import Answer, json_answer
 from sdcpd.web.errors import Refusal
 from sdcpd.web.judged import Gate
+from sdcpd.web.queue import key_of
 from sdcpd.web.routes import Call, Route
 
 __all__ = ["NativeApi", "PlateRequest", "PrintRequest"]
@@ -93,12 +94,17 @@ class NativeApi:
         printer = self._fleet.get(name)
         if wish.plate_clear is not None:
             call.must_have("plate")
+        key, asked = key_of(call, "print", printer.id, wish.file, wish.plate_clear)
+        before = self._jobs.asked_before(call.client.name, key, asked)
+        if before is not None:
+            return succeed(self._begun(before))
         file = self._store.get(wish.file)
         gate = Gate((known for known in self._fleet if call.client.sees(known.id)), printer)
 
         def judged(index: FileIndex) -> Deferred[Answer]:
             gate.whole(index)
-            job = self._jobs.print(printer.id, file, wish.plate_clear, call.client.name, gate.warnings)
+            by = call.client.name
+            job = self._jobs.print(printer.id, file, wish.plate_clear, by, gate.warnings, key=key, asked=asked)
             return self._jobs.kept(job).addCallback(self._begun)
 
         return self._store.indexes.of(file).addCallback(judged)
@@ -148,8 +154,8 @@ class NativeApi:
 
     def job(self, call: Call, job_id: str) -> Answer:
         """One job."""
-        job = next((job for job in self._jobs.all() if job.id == job_id), None)
-        if job is None or not call.client.sees(job.printer):
+        job = self._jobs.get(job_id)
+        if not call.client.sees(job.printer):
             raise Refusal(404, "unknown_job", f"No job has the id {job_id!r}.", "GET /v1/jobs lists them.")
         return json_answer(self._documents.job(job))
 

@@ -12,7 +12,6 @@ from sdcpd.broker.server import Server
 from sdcpd.codec.mqtt import PubAck, Publish
 from sdcpd.codec.sdcp import Command
 from sdcpd.config import MqttClients, MqttKey
-from sdcpd.files import StoredFile
 from sdcpd.jobs import Jobs
 from sdcpd.links import COMMAND_TIMEOUT
 from sdcpd.plate import Gate
@@ -258,13 +257,6 @@ class BrokenJobs(Jobs):
             metadata=workshop.store.sliced,
         )
 
-    def print(
-        self,
-        mainboard_id: str,
-        file: StoredFile,
-        plate_clear: bool | None,
-        by: str,
-        warnings: tuple[str, ...] = (),
-    ) -> Job:
+    def print(self, *_: object, **__: object) -> Job:
         """Not now."""
         raise RuntimeError("a bug of ours")

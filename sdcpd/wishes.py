@@ -1,0 +1,102 @@
+"""What somebody wants of a job, and the job that it makes.
+
+One decision: a wish says who has it and under which key, so the same wish that is sent twice is one job.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from sdcpd.codec.status import Generation
+from sdcpd.errors import KeyReused
+from sdcpd.files import StoredFile, wire_name
+from sdcpd.printer import Printer
+from sdcpd.progress import Job, JobState
+
+__all__ = ["EVENTS", "FILE_LACKING", "Wish", "job_of", "lacks", "repeated", "suits"]
+
+
+FILE_LACKING = frozenset({"start_refused_2", "start_refused_3", "start_refused_4"})
+"""Reasons by which the printer says that it has not got this file, whatever its last transfer was."""
+
+
+EVENTS = {
+    JobState.DELIVERING: "transfer_started",
+    JobState.DELIVERED: "transfer_done",
+    JobState.HELD: "job_held",
+    JobState.PRINTING: "print_started",
+    JobState.PAUSED: "print_paused",
+    JobState.FINISHED: "print_finished",
+    JobState.STOPPED: "print_stopped",
+    JobState.FAILED: "print_failed",
+    JobState.LOST: "print_lost",
+    JobState.UNVERIFIED: "print_unverified",
+}
+"""What it is called when a job comes into a state."""
+
+
+class Wish(Struct, frozen=True):
+    """What somebody, ``by``, wants of a job."""
+
+    by: str
+    start: bool = True
+    plate_clear: bool | None = None
+    warnings: tuple[str, ...] = ()
+    """What does not quite fit between the file and the printer."""
+    key: str | None = None
+    """Whoever asks under this key again gets the same job."""
+    asked: str = ""
+    """What was asked, to tell a repetition from another wish."""
+
+
+def suits(printer: Printer, job: Job) -> bool:
+    """Whether a job that any printer may take can go to this one: only where it is known to fit."""
+    return (
+        printer.generation is Generation.V1
+        and job.resolution is not None
+        and printer.announcement.resolution == job.resolution
+    )
+
+
+def job_of(wish: Wish, mainboard_id: str, file: StoredFile, now: float) -> Job:
+    """A new job; ``now`` is in seconds since the epoch."""
+    return Job(
+        id=secrets.token_hex(6),
+        printer=mainboard_id,
+        file=file.name,
+        md5=file.md5,
+        size=file.size,
+        wire_name=wire_name(file),
+        state=JobState.QUEUED,
+        created=now,
+        plate_clear=wish.plate_clear,
+        start=wish.start,
+        by=wish.by,
+        idempotency_key=wish.key,
+        asked=wish.asked,
+        warnings=wish.warnings,
+    )
+
+
+def lacks(jobs: Iterable[Job], job: Job) -> bool:
+    """Whether the printer, when it was last told to start this very file, said that it does not have it."""
+    for old in reversed(list(jobs)):
+        if (old.printer, old.wire_name) == (job.printer, job.wire_name):
+            if (old.reason or "").startswith("start_"):
+                return old.reason in FILE_LACKING
+            if old.started is not None:
+                return False
+    return False
+
+
+def repeated(jobs: Iterable[Job], by: str, key: str | None, asked: str) -> Job | None:
+    """The job that ``by`` made under this key; ``KeyReused`` if something else was ``asked`` then."""
+    if key is None:
+        return None
+    job = next((job for job in jobs if (job.by, job.idempotency_key) == (by, key)), None)
+    if job is not None and job.asked != asked:
+        raise KeyReused("Something else was asked under this Idempotency-Key.", "Send another key with another wish.")
+    return job
