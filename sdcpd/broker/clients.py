@@ -11,7 +11,7 @@ import hashlib
 import hmac
 from collections.abc import Callable
 
-from sdcpd.broker.complaints import Few
+from sdcpd.broker.complaints import Few, shown
 from sdcpd.broker.limits import Limits
 from sdcpd.broker.policy import Identity, OpenPolicy, Verdict
 from sdcpd.codec import mqtt
@@ -153,7 +153,7 @@ class ClientsPolicy(OpenPolicy):
     def _warn(self, what: str, topic: str) -> None:
         """Say it, unless the like was said often enough just now: a client can provoke it with every packet."""
         if self._few.may():
-            _log.warn("{what} {topic}", what=what, topic=topic[:120])
+            _log.warn("{what} {topic}", what=what, topic=shown(topic))
 
 
 def _client(identity: Identity) -> ClientIdentity:

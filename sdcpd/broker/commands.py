@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
+from sdcpd.broker.complaints import shown
 from sdcpd.broker.router import Router
 from sdcpd.errors import SdcpdError
 from sdcpd.files import FileStore
@@ -74,7 +75,7 @@ class Commands:
             _log.warn("A repeated command of {who} was not obeyed: {command}", who=by, command=wish.command)
             self._answer(slug, {**result, "ok": False, "error": _REPEATED})
             return
-        _log.info("{who} asks {slug} by MQTT: {command}", who=by, slug=slug[:64], command=wish.command)
+        _log.info("{who} asks {slug} by MQTT: {command}", who=by, slug=shown(slug), command=wish.command)
         doing: Deferred[Any] = maybeDeferred(self._do, slug, wish, by, scopes)
         doing.addCallbacks(
             lambda done: self._answer(slug, {**result, "ok": True, **done}),

@@ -13,12 +13,21 @@ from twisted.logger import Logger
 
 from sdcpd.broker.limits import Violation
 
-__all__ = ["LINES", "WHILE", "Complaints", "Few"]
+__all__ = ["LINES", "WHILE", "Complaints", "Few", "shown"]
 
 LINES = 5
 """Lines of one kind ..."""
 WHILE = 60.0
 """... in so many seconds."""
+_SHOWN = 120
+
+
+def shown(said: str) -> str:
+    """What a peer calls itself or a topic, fit for the log: one line, not long, nothing that a terminal obeys."""
+    short = said[:_SHOWN]
+    if not short.isprintable():
+        short = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in short)
+    return short if len(said) <= _SHOWN else f"{short}..."
 
 
 class Complaints:

@@ -16,6 +16,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from sdcpd.broker.complaints import shown
 from sdcpd.broker.limits import LimitExceeded, Violation
 from sdcpd.broker.policy import Identity
 from sdcpd.broker.session import Session
@@ -66,7 +67,7 @@ class Connection(Protocol):
     @property
     def name(self) -> str:
         """Who this is, for people."""
-        return self.peer if self._session is None else f"{self._session.identity.session} at {self.peer}"
+        return self.peer if self._session is None else f"{shown(self._session.identity.session)} at {self.peer}"
 
     @property
     def queued_bytes(self) -> int:

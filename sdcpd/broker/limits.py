@@ -27,7 +27,9 @@ class Limits(Struct, frozen=True):
     connects_per_second: int = 500
     """From one address."""
     subscriptions: int = 500
-    """Of one client."""
+    """Of one client, and in one SUBSCRIBE."""
+    subscription_bytes: int = 2 << 20
+    """What the filters of one client may cost to keep."""
     topic_levels: int = 64
     queued_bytes: int = 8 << 20
     """What may wait for a client that reads slower than it is written to; then it is cut off."""
@@ -52,10 +54,14 @@ class Storage(Struct, frozen=True):
     session_messages: int = 10_000
     """Waiting for one client, whether it is slow or away."""
     session_bytes: int = 4 << 20
+    """Of the messages that wait for one client, and as many again of those that were sent and not acknowledged."""
     stored_sessions: int = 1_000
     """Sessions whose clients are away."""
     stored_bytes: int = 64 << 20
-    """Of all messages that wait for anyone."""
+    """Of all messages that wait for anyone or were not acknowledged. When it is used up each client that is here still
+    gets them one by one."""
+    subscription_bytes: int = 256 << 20
+    """What the filters of all clients may cost to keep."""
     stored_age: float = 7 * 86400.0
     """How long a client may be away."""
 

@@ -12,7 +12,7 @@ from functools import partial
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from sdcpd.broker.complaints import Few
+from sdcpd.broker.complaints import Few, shown
 from sdcpd.broker.limits import Limits
 from sdcpd.broker.policy import Identity, OpenPolicy, Verdict
 from sdcpd.broker.router import Router
@@ -150,7 +150,7 @@ class PrintersPolicy(OpenPolicy):
         """Filters that take in its own request topic: at QoS 1 at most, nothing more was ever seen."""
         own = mqtt.matches(topic_filter, request_topic(_id(identity)))
         if not own and self._few.may():
-            _log.warn("{id} asks for topics of others: {filter}", id=_id(identity), filter=topic_filter[:120])
+            _log.warn("{id} asks for topics of others: {filter}", id=_id(identity), filter=shown(topic_filter))
         return min(qos, 1) if own else mqtt.SUBACK_FAILURE
 
     def publish(self, identity: Identity, packet: mqtt.Publish) -> Verdict:
@@ -163,7 +163,7 @@ class PrintersPolicy(OpenPolicy):
             return Verdict.DROP
         if mainboard_id != _id(identity) or kind == "request":
             if self._few.may():
-                _log.warn("{id} publishes for another: {topic}", id=_id(identity), topic=packet.topic[:120])
+                _log.warn("{id} publishes for another: {topic}", id=_id(identity), topic=shown(packet.topic))
             return Verdict.DROP
         return Verdict.ALLOW
 

@@ -10,12 +10,13 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from sdcpd.broker.complaints import Few, shown
 from sdcpd.broker.limits import LimitExceeded, Limits, Storage, Violation
 from sdcpd.broker.message import Message
 from sdcpd.broker.policy import Identity, Policy, Verdict
 from sdcpd.broker.retained import Retained
 from sdcpd.broker.session import Backlog, Outlet, Session
-from sdcpd.broker.topics import Subscriptions
+from sdcpd.broker.topics import Subscriptions, filter_size
 from sdcpd.codec import mqtt
 from sdcpd.codec.mqtt import Connect, ConnectCode, Publish, Subscribe, Unsubscribe
 from sdcpd.codec.mqtt_packets import filter_fault, topic_fault
@@ -41,7 +42,7 @@ class Counters(Struct, frozen=True):
     not_retained: int
     taken_over: int
     expired: int
-    """Sessions that ended because their clients stayed away, or too many others did."""
+    """Sessions that ended because their clients stayed away, too many others did, or too much waited already."""
     connected: int
     stored: int
     """Sessions whose clients are away."""
@@ -70,10 +71,12 @@ class Router:
     def __init__(self, seconds: Callable[[], float], storage: Storage) -> None:
         self._seconds = seconds
         self._storage = storage
+        self._few = Few(seconds)
         self._backlog = Backlog(storage.stored_bytes)
         self._sessions: dict[str, Session] = {}
         self._away: dict[str, Session] = {}  # in the order in which they went
         self._subscriptions: Subscriptions[Session | _Watcher] = Subscriptions()
+        self._subscription_bytes = 0
         self._retained = Retained(storage.retained_messages, storage.retained_bytes)
         self._received = self._delivered = self._refused = self._dropped = 0
         self._not_retained = self._taken_over = self._expired = 0
@@ -143,7 +146,9 @@ class Router:
             if policy.subscribe(identity, topic_filter, qos) == mqtt.SUBACK_FAILURE:
                 self._unsubscribe(session, topic_filter)
         if session.dropped:
-            _log.warn("{id} missed {count} messages while it was away", id=identity.session, count=session.dropped)
+            if self._few.may():
+                who = shown(identity.session)
+                _log.warn("{id} missed {count} messages while it was away", id=who, count=session.dropped)
             self._dropped += session.dropped
             session.dropped = 0
 
@@ -153,7 +158,9 @@ class Router:
         if session.stays:
             session.left_at = self._seconds()
             self._away[session.identity.session] = session
-            if len(self._away) > self._storage.stored_sessions:
+            if session.held_bytes and self._backlog.used > self._backlog.limit:
+                self._expire(session)  # it was served beyond the limit as long as it was here
+            elif len(self._away) > self._storage.stored_sessions:
                 self._expire(next(iter(self._away.values())))
         else:
             self._forget(session)
@@ -175,6 +182,8 @@ class Router:
         for topic_filter in session.subscriptions:
             self._subscriptions.remove(topic_filter, session)
         session.subscriptions = {}
+        self._subscription_bytes -= session.subscription_bytes
+        session.subscription_bytes = 0
         self._dropped += session.dropped
         session.discard()
 
@@ -189,7 +198,7 @@ class Router:
             try:
                 policy.published(identity, packet)
             except Exception:
-                _log.failure("An observer of {topic} failed", topic=packet.topic)
+                _log.failure("An observer of {topic} failed", topic=shown(packet.topic))
             return True
         self._refused += 1
         return verdict is Verdict.DROP
@@ -199,12 +208,16 @@ class Router:
         outlet, policy, identity = session.outlet, session.policy, session.identity
         if outlet is None:
             return
+        limit = session.limits.subscriptions
         codes = []
-        granted = []
+        granted: list[tuple[str, int]] = []
         for topic_filter, wanted in packet.filters:
             qos = policy.subscribe(identity, topic_filter, wanted)
             if qos != mqtt.SUBACK_FAILURE:
                 qos = min(qos, wanted)
+                if len(granted) >= limit:
+                    # The same one again costs a search for retained messages, and 250,000 of them fit into a packet.
+                    raise LimitExceeded(Violation.SUBSCRIPTIONS, f"more than {limit} subscriptions in one packet")
                 self._grant(session, topic_filter, qos)
                 granted.append((topic_filter, qos))
             codes.append(qos)
@@ -214,7 +227,7 @@ class Router:
                 if session.outlet is not outlet:
                     return  # more than it could read
                 self._delivered += 1
-                session.deliver(message, qos, retain=True)
+                session.remind(message, qos)
         if granted:
             self._tell(policy.subscribed, identity, tuple(topic_filter for topic_filter, _ in granted))
 
@@ -231,17 +244,32 @@ class Router:
         self._tell(session.policy.pinged, session.identity)
 
     def _grant(self, session: Session, topic_filter: str, qos: int) -> None:
-        limit = session.limits.subscriptions
-        if topic_filter not in session.subscriptions and len(session.subscriptions) >= limit:
-            raise LimitExceeded(Violation.SUBSCRIPTIONS, f"more than {limit} subscriptions")
+        if topic_filter not in session.subscriptions:
+            self._make_room(session, filter_size(topic_filter))
         session.subscriptions[topic_filter] = qos
         if session.identity.routed:
             self._subscriptions.add(topic_filter, session, qos)
+
+    def _make_room(self, session: Session, size: int) -> None:
+        limits, total = session.limits, self._storage.subscription_bytes
+        if len(session.subscriptions) >= limits.subscriptions:
+            raise LimitExceeded(Violation.SUBSCRIPTIONS, f"more than {limits.subscriptions} subscriptions")
+        if session.subscription_bytes + size > limits.subscription_bytes:
+            raise LimitExceeded(
+                Violation.SUBSCRIPTIONS, f"subscriptions that cost more than {limits.subscription_bytes} bytes"
+            )
+        if self._subscription_bytes + size > total:
+            raise LimitExceeded(Violation.SUBSCRIPTIONS, f"those of all clients cost more than {total} bytes already")
+        session.subscription_bytes += size
+        self._subscription_bytes += size
 
     def _unsubscribe(self, session: Session, topic_filter: str) -> bool:
         if session.subscriptions.pop(topic_filter, None) is None:
             return False
         self._subscriptions.remove(topic_filter, session)
+        size = filter_size(topic_filter)
+        session.subscription_bytes -= size
+        self._subscription_bytes -= size
         return True
 
     # -- what the daemon says and hears --------------------------------------------------------------------------------
@@ -325,7 +353,7 @@ class Router:
                 subscriber.deliver(message, granted)
             except Exception:
                 # The publisher is not to blame, nor are the others who wait for the message.
-                _log.failure("A message on {topic} could not be delivered", topic=topic)
+                _log.failure("A message on {topic} could not be delivered", topic=shown(topic))
 
     def _isolated(self, callback: Callable[[], object], topic: str) -> Callable[[], None]:
         def call() -> None:

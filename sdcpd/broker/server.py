@@ -85,7 +85,7 @@ class Server(Factory):
         """One connection, unless there are too many already."""
         peer = str(getattr(addr, "host", addr))
         if (fault := self._fault(peer)) is not None:
-            self.complaints.note(fault, peer, "too many connections")
+            self.complaints.note(fault, peer, self._words(fault))
             return Refused()  # not None: TLS around it could not bear that
         connection = Connection(self, peer)
         connection.factory = self
@@ -121,6 +121,14 @@ class Server(Factory):
         if self._per_address[peer] >= limits.connections_per_address:
             return Violation.CONNECTIONS_PER_ADDRESS
         return None
+
+    def _words(self, fault: Violation) -> str:
+        limits = self.limits
+        if fault is Violation.CONNECT_RATE:
+            return f"more than {limits.connects_per_second} connections from there in a second"
+        if fault is Violation.CONNECTIONS:
+            return f"too many connections, there are {limits.connections}"
+        return f"too many connections, {limits.connections_per_address} are from there"
 
     def _look(self) -> None:
         now = self.seconds()

@@ -50,8 +50,9 @@ class Session:
     """
 
     __slots__ = (
-        "_backlog", "_bytes", "_in_flight", "_last_id", "_storage", "_unreleased", "_waiting", "_window",
-        "dropped", "identity", "left_at", "limits", "outlet", "policy", "stays", "subscriptions", "will",
+        "_backlog", "_bytes", "_in_flight", "_last_id", "_overasked", "_queued", "_storage", "_unreleased", "_waiting",
+        "_window", "dropped", "identity", "left_at", "limits", "outlet", "policy", "stays", "subscription_bytes",
+        "subscriptions", "will",
     )  # fmt: skip
 
     def __init__(self, identity: Identity, policy: Policy, limits: Limits, storage: Storage, backlog: Backlog) -> None:
@@ -63,11 +64,13 @@ class Session:
         self.will: Will | None = None
         self.left_at = 0.0
         self.subscriptions: dict[str, int] = {}
+        self.subscription_bytes = 0
         self.dropped = 0
         self._storage = storage
         self._backlog = backlog
-        self._bytes = 0
+        self._bytes = self._queued = 0  # of all messages here, and of those that wait
         self._last_id = 0
+        self._overasked = 0
         self._window = limits.in_flight
         # A released message needs its identifier only.
         self._in_flight: dict[int, _Copy | None] = {}
@@ -84,24 +87,42 @@ class Session:
         if not qos:
             if outlet is not None:
                 outlet.send(message.special(0, 0, True, False) if retain else message.plain())
-        elif outlet is not None and not self._waiting and len(self._in_flight) < self._window:
+        elif outlet is not None and not self._waiting and self._fits(message.size) and self._may_hold(message.size):
             self._hold(message.size)
             self._launch(outlet, message, qos, retain)
         elif outlet is not None or self.stays:
             self._queue(message, qos, retain)
+
+    def remind(self, message: Message, qos: int) -> None:
+        """Send a retained message, because the client asked.
+
+        Raises ``LimitExceeded`` where it asks, over and over, for more than may wait for it.
+        """
+        dropped = self.dropped
+        self.deliver(message, qos, retain=True)
+        if self.dropped != dropped:
+            self._overasked += self.dropped - dropped
+            if self._overasked > self._storage.session_messages:
+                what = f"{self._overasked} retained messages that it asked for are more than may wait for it"
+                raise LimitExceeded(Violation.QUEUED_BYTES, what)
 
     def deliver_now(self, message: Message, qos: int) -> bool:
         """Send it at once, or say that it cannot be sent: it never waits here."""
         outlet = self.outlet
         if outlet is None or (qos and (self._waiting or len(self._in_flight) >= self._window)):
             return False
-        self.deliver(message, qos)
+        if qos:
+            self._hold(message.size)
+            self._launch(outlet, message, qos, False)
+        else:
+            outlet.send(message.plain())
         return True
 
     def attach(self, outlet: Outlet) -> None:
         """The client is (back) here: what it did not acknowledge again [MQTT-4.4.0-1], then what waits."""
         self.outlet = outlet
         self._window = self.limits.in_flight
+        self._overasked = 0
         for packet_id, copy in list(self._in_flight.items()):
             if self.outlet is not outlet:
                 return  # already too slow for that
@@ -121,7 +142,7 @@ class Session:
         self.outlet = None
         self.stays = False
         self._backlog.used -= self._bytes
-        self._bytes = 0
+        self._bytes = self._queued = 0
         self._in_flight.clear()
         self._waiting = self._unreleased = None
 
@@ -131,9 +152,24 @@ class Session:
         return len(self._waiting) if self._waiting else 0
 
     @property
+    def held_bytes(self) -> int:
+        """What the messages that wait, or were sent and not acknowledged, cost to keep."""
+        return self._bytes
+
+    @property
     def in_flight(self) -> int:
         """How many messages were sent and not acknowledged to the end."""
         return len(self._in_flight)
+
+    def _fits(self, size: int) -> bool:
+        """Whether one more message may be under way. The first one always may: who acknowledges is always served."""
+        under_way = len(self._in_flight)
+        if not under_way:
+            return True
+        return under_way < self._window and self._bytes - self._queued + size <= self._storage.session_bytes
+
+    def _may_hold(self, size: int) -> bool:
+        return not self._in_flight or self._backlog.used + size <= self._backlog.limit
 
     def _launch(self, outlet: Outlet, message: Message, qos: int, retain: bool) -> None:
         packet_id = self._last_id % _LAST_ID + 1
@@ -155,15 +191,20 @@ class Session:
         if size > storage.session_bytes or self._backlog.used + size > self._backlog.limit:
             self.dropped += 1
             return
-        while waiting and (len(waiting) >= storage.session_messages or self._bytes + size > storage.session_bytes):
-            self._release(waiting.popleft()[0].size)
+        while waiting and (len(waiting) >= storage.session_messages or self._queued + size > storage.session_bytes):
+            oldest = waiting.popleft()[0].size
+            self._queued -= oldest
+            self._release(oldest)
             self.dropped += 1
+        self._queued += size
         self._hold(size)
         waiting.append((message, qos, retain))
 
     def _pump(self) -> None:
-        while self._waiting and self.outlet is not None and len(self._in_flight) < self._window:
-            self._launch(self.outlet, *self._waiting.popleft())
+        while self._waiting and self.outlet is not None and self._fits(self._waiting[0][0].size):
+            message, qos, retain = self._waiting.popleft()
+            self._queued -= message.size
+            self._launch(self.outlet, message, qos, retain)
         if not self._waiting:
             self._waiting = None
 

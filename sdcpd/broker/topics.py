@@ -10,12 +10,22 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-__all__ = ["Subscriptions", "is_reserved"]
+__all__ = ["Subscriptions", "filter_size", "is_reserved"]
 
 S = TypeVar("S", bound=Hashable)
 
 _REMEMBERED = 50_000
 """How many topics and subscribers of theirs are kept as answers, in all."""
+
+
+_ENTRY = 300
+_LEVEL = 400
+
+
+def filter_size(topic_filter: str) -> int:
+    """About what it costs to keep, in bytes, where no other filter begins like it."""
+    wild = "+" in topic_filter or "#" in topic_filter
+    return _ENTRY + len(topic_filter) + (_LEVEL * (topic_filter.count("/") + 1) if wild else 0)
 
 
 def is_reserved(topic: str) -> bool:

@@ -30,7 +30,7 @@ _COUNTERS = {
     "dropped": "Copies lost because too much waited for their reader.",
     "not_retained": "Messages that were delivered and not retained for want of room.",
     "taken_over": "Connections that ended because the same client connected again.",
-    "expired": "Stored sessions that ended because their clients stayed away, or too many others did.",
+    "expired": "Stored sessions that ended: their clients stayed away, too many others did, or too much waited.",
 }
 _GAUGES = {
     "connected": "Clients and printers with a session and a connection.",

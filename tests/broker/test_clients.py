@@ -273,6 +273,9 @@ class PublishTests(ClientsTestCase):
         self.clock.advance(WHILE)
         client.publish("sdcpd/a/state")
         self.assertIn("key:blind may not publish on sdcpd/a/state", self.lines[-1])
+        client.publish("sdcpd/\nforged\x1b[31m" + "x" * 1000)
+        self.assertIn("may not publish on sdcpd/\\nforged\\x1b[31mx", self.lines[-1])
+        self.assertLess(len(self.lines[-1]), 250)
 
     def test_command(self) -> None:
         """With control, a command is obeyed once, in the name of the key; at every QoS."""

@@ -89,10 +89,18 @@ class ConnectTests(ServerTestCase):
             self.assertTrue(client.over)
 
     def test_mqtt_5(self) -> None:
-        """A whole MQTT 5 CONNECT with properties is refused with code 1, and nothing behind it is read."""
+        """A whole MQTT 5 CONNECT is refused with code 1, and nothing behind it is read [MQTT-3.1.2-2]."""
         client = Client(self.server)
-        client.raw(b"\x10\x14\x00\x04MQTT\x05\x02\x00\x3c\x05\x11\x00\x00\x00\x0a\x00\x01c" + b"\xc0\x00")
-        self.assertEqual(client.take(), [ConnAck(False, 1)])
+        client.raw(b"\x10\x13\x00\x04MQTT\x05\x02\x00\x3c\x05\x11\x00\x00\x00\x0a\x00\x01c" + b"\xc0\x00")
+        self.assertEqual((client.take(), client.over), ([ConnAck(False, 1)], True))
+
+    def test_refused_will(self) -> None:
+        """The Will of a client that was not let in is nobody's: it is never published [MQTT-3.1.2-8]."""
+        listener = self.subscriber("will")
+        client = Client(self.door(StrictPolicy()))
+        self.assertEqual(client.connect("not_authorized", will=WILL), ConnAck(False, 5))
+        client.vanish()
+        self.assertEqual(listener.take(), [])
 
     def test_every_code(self) -> None:
         """A policy can refuse with every code there is; then the connection is closed [MQTT-3.2.2-4] [MQTT-3.2.2-5]."""
@@ -146,9 +154,12 @@ class ConnectTests(ServerTestCase):
     def test_twice(self) -> None:
         """A second CONNECT closes, as any broken rule does: with the Will [MQTT-3.1.0-2] [MQTT-3.1.2-8]."""
         listener = self.subscriber("will")
-        client = self.client("twice", will=WILL)
-        self.assert_closed_mute(encode(connect_packet("twice")), client)
-        self.assertEqual(payloads(listener.take()), [b"gone"])
+        for again in ("twice", "another"):
+            client = self.client("twice", will=WILL)
+            client.take()
+            self.assert_closed_mute(encode(connect_packet(again)), client)
+            self.assertEqual(payloads(listener.take()), [b"gone"])
+            self.assertFalse(self.router.is_connected(again))
 
     def test_flags(self) -> None:
         """CONNECTs whose flags contradict each other close without an answer [MQTT-3.1.4-1]."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from sdcpd.broker import Violation
+from sdcpd.broker.complaints import WHILE
 from sdcpd.codec.mqtt import (
     PingReq,
     PubAck,
@@ -26,6 +29,8 @@ from tests.broker.kit import (
     ids,
     payloads,
 )
+
+CLAUSE = re.compile(r"\[MQTT-[^\]]+\]")
 
 
 class PublishTests(ServerTestCase):
@@ -299,15 +304,16 @@ class MalformedTests(ServerTestCase):
         (b"\x82\x05\x00\x01\x00\x01a", "a filter without QoS [MQTT-3.8.3-3] [MQTT-3-8.3-4]"),
         (b"\x82\x06\x00\x01\x00\x01a\x03", "QoS 3 for a filter [MQTT-3-8.3-4]"),
         (b"\x82\x06\x00\x01\x00\x01a\x80", "a reserved bit of a filter [MQTT-3-8.3-4]"),
-        (b"\x82\x06\x00\x01\x00\x01\xff\x00", "a filter that is not UTF-8 [MQTT-3.8.3-1]"),
-        (b"\x82\x06\x00\x01\x00\x01\x00\x00", "U+0000 in a filter [MQTT-4.7.3-2]"),
+        (b"\x82\x06\x00\x01\x00\x01\xff\x00", "a filter that is not UTF-8 [MQTT-3.8.3-1] [MQTT-1.5.3-1]"),
+        (b"\x82\x06\x00\x01\x00\x01\x00\x00", "U+0000 in a filter [MQTT-4.7.3-2] [MQTT-1.5.3-2]"),
         (b"\x82\x05\x00\x01\x00\x00\x00", "an empty filter [MQTT-4.7.3-1]"),
         (b"\x82\x07\x00\x01\x00\x02a#\x00", "'#' not behind a separator [MQTT-4.7.1-2]"),
         (b"\x82\x08\x00\x01\x00\x03#/a\x00", "'#' not last [MQTT-4.7.1-2]"),
+        (b"\x82\x08\x00\x01\x00\x03#/#\x00", "'#' twice [MQTT-4.7.1-2]"),
         (b"\x82\x07\x00\x01\x00\x02a+\x00", "'+' not a whole level [MQTT-4.7.1-3]"),
         (b"\xa2\x02\x00\x01", "UNSUBSCRIBE of nothing [MQTT-3.10.3-2]"),
         (b"\xa2\x05\x00\x00\x00\x01a", "UNSUBSCRIBE with identifier 0 [MQTT-2.3.1-1]"),
-        (b"\xa2\x05\x00\x01\x00\x01\xff", "a filter that is not UTF-8 [MQTT-3.10.3-1]"),
+        (b"\xa2\x05\x00\x01\x00\x01\xff", "a filter that is not UTF-8 [MQTT-3.10.3-1] [MQTT-1.5.3-1]"),
         (b"\xe0\x01\x00", "DISCONNECT with a body [MQTT-4.8.0-1]"),
     )
 
@@ -317,12 +323,14 @@ class MalformedTests(ServerTestCase):
         before, behind = Publish("t", b"before", 0, False, False, 0), Publish("t", b"behind", 0, False, False, 0)
         for broken, what in self.BROKEN:
             with self.subTest(what):
+                self.clock.advance(WHILE)  # else not every line would be said
                 client = self.client("c")
                 client.raw(encode(before) + broken + encode(behind))
                 client.say(behind)
                 self.assertTrue(client.over)
                 self.assertEqual(client.take(), [])
                 self.assertEqual(payloads(listener.take()), [b"before"])
+                self.assertTrue(any(clause in self.lines[-1] for clause in CLAUSE.findall(what)), self.lines[-1])
                 client.vanish()
         self.assertFalse(listener.over)
         self.assertEqual(self.server.violations[Violation.PROTOCOL], len(self.BROKEN))

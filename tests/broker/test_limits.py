@@ -8,8 +8,8 @@ from typing import cast
 from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import ITCPTransport
 
-from sdcpd.broker import Limits, Violation
-from sdcpd.broker.complaints import LINES, WHILE
+from sdcpd.broker import Limits, Router, Storage, Violation
+from sdcpd.broker.complaints import LINES, WHILE, shown
 from sdcpd.broker.server import TICK, Refused
 from sdcpd.codec.mqtt import PingReq, Publish, Subscribe, Will, encode
 from tests.broker.kit import Client, PingResp, ServerTestCase, Wire, connect_packet, payloads
@@ -68,7 +68,7 @@ class LimitsTests(ServerTestCase):
         """No more connections than there may be, from wherever; room is made by each that ends."""
         clients = [Client(self.server, f"10.0.0.{number}") for number in range(10)]
         self.assertTrue(self.refused("10.0.0.99"))
-        self.assert_counted(Violation.CONNECTIONS, "10.0.0.99")
+        self.assert_counted(Violation.CONNECTIONS, "10.0.0.99 (connections): too many connections, there are 10")
         clients[0].vanish()
         self.assertFalse(self.refused("10.0.0.99"))
 
@@ -76,7 +76,7 @@ class LimitsTests(ServerTestCase):
         """No more connections than there may be from one address; others still come in."""
         clients = [Client(self.server) for _ in range(4)]
         self.assertTrue(self.refused("10.0.0.1"))
-        self.assert_counted(Violation.CONNECTIONS_PER_ADDRESS, "10.0.0.1")
+        self.assert_counted(Violation.CONNECTIONS_PER_ADDRESS, "too many connections, 4 are from there")
         self.assertFalse(self.refused("10.0.0.2"))
         clients[0].vanish()
         self.assertFalse(self.refused("10.0.0.1"))
@@ -86,7 +86,7 @@ class LimitsTests(ServerTestCase):
         for _ in range(6):
             Client(self.server).vanish()
         self.assertTrue(self.refused("10.0.0.1"))
-        self.assert_counted(Violation.CONNECT_RATE, "10.0.0.1")
+        self.assert_counted(Violation.CONNECT_RATE, "more than 6 connections from there in a second")
         self.assertFalse(self.refused("10.0.0.2"))
         self.clock.advance(1.0)
         self.assertFalse(self.refused("10.0.0.1"))
@@ -175,6 +175,44 @@ class LimitsTests(ServerTestCase):
         self.client().raw(b"\x00\x00")
         self.assertEqual(len(self.lines), LINES + 2)
         self.assertIn("7 more connections", self.lines[-2])
+
+
+class LogTests(ServerTestCase):
+    """What a peer says of itself stands in the log; it must not write the log."""
+
+    EVIL = "me\n2026-01-01T00:00:00+0000 [sdcpd.audit#info] forged\r\x1b[31m\u2028" + "x" * 60_000
+
+    def assert_clean(self, line: str) -> None:
+        self.assertTrue(line.isprintable(), ascii(line[:300]))
+        self.assertLess(len(line), 500)
+
+    def test_name(self) -> None:
+        """A client id with line ends, or as long as a book, is one short line."""
+        client = self.client(self.EVIL)
+        client.raw(b"\x00\x00")
+        self.assertIn("me\\n2026", self.lines[-1])
+        self.assert_clean(self.lines[-1])
+
+    def test_missed(self) -> None:
+        """So it is where a client is told of that missed messages, which does not fill the log either."""
+        self.router = Router(self.clock.seconds, Storage(session_messages=1))
+        self.server = self.door()
+        for _ in range(LINES + 5):
+            client = self.client(self.EVIL, clean=False)
+            client.take()
+            client.subscribe("a", qos=1)
+            client.vanish()
+            self.router.publish("a", b"1", 1)
+            self.router.publish("a", b"2", 1)
+        self.assertEqual(len([line for line in self.lines if "missed" in line]), LINES)
+        for line in self.lines:
+            self.assert_clean(line)
+
+    def test_shown(self) -> None:
+        """Plain names are shown as they are, letters of any language too."""
+        self.assertEqual(shown("Drucker im Küchenschrank/日本"), "Drucker im Küchenschrank/日本")
+        self.assertEqual(shown("a\tb\x00\x7f"), "a\\tb\\x00\\x7f")
+        self.assertEqual(shown("x" * 1000), "x" * 120 + "...")
 
 
 class SlowReaderTests(ServerTestCase):
@@ -295,6 +333,16 @@ class SlowReaderTests(ServerTestCase):
         client.raw(encode(Subscribe(1, (("#", 0),))) * 3)
         self.assertTrue(client.wire.aborted)
         self.assertEqual(self.server.violations[Violation.QUEUED_BYTES], 1)
+
+    def test_asks_for_much_at_qos_1(self) -> None:
+        """At QoS 1, where little is under way at a time, asking on and on ends as well, and soon."""
+        for number in range(1000):
+            self.router.publish(f"t/{number}", b"x", 1, retain=True)
+        client = self.client()
+        client.raw(encode(Subscribe(1, (("#", 1),))) * 1000)
+        self.assertTrue(client.over)
+        self.assertEqual(self.server.violations[Violation.QUEUED_BYTES], 1)
+        self.assertLess(self.router.counters.delivered, 25_000)
 
     def test_own_messages(self) -> None:
         """A client that is flooded by what it says itself is cut off in the middle, and only once."""

@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from sdcpd.broker import Limits, Policy, Router, Storage
-from sdcpd.broker.limits import LimitExceeded
+from sdcpd.broker.limits import LimitExceeded, Violation
 from sdcpd.broker.policy import Identity, OpenPolicy
 from sdcpd.broker.session import Session
 from sdcpd.codec import mqtt
@@ -281,6 +281,7 @@ class WillTests(RouterTestCase):
         _, listener = self.subscriber("will")
         session, outlet = self.connect("c", clean=False, will=Will("will", b"gone", 0, False))
         self.router.disconnect(session, outlet, BYE, with_will=False)
+        self.assertIsNone(session.will)
         session, outlet = self.connect("c", clean=False)
         self.router.disconnect(session, outlet, BYE, with_will=True)
         self.assertEqual(listener.take(), [])
@@ -425,6 +426,71 @@ class SubscribeTests(RouterTestCase):
         self.subscribe(session, "1", "2", "3", "4")
         with self.assertRaises(LimitExceeded):
             self.subscribe(session, "5")
+
+    def test_too_many_in_one(self) -> None:
+        """The same filter in one packet a thousand times over is too many, too: each costs a search."""
+        session, _ = self.connect()
+        self.subscribe(session, *["#"] * 4)
+        with self.assertRaises(LimitExceeded) as caught:
+            self.subscribe(session, *["#"] * 5)
+        self.assertIs(caught.exception.violation, Violation.SUBSCRIPTIONS)
+
+    def test_refused_do_not_count(self) -> None:
+        """Filters that are refused cost nothing and end nothing."""
+        session, outlet = self.connect()
+        outlet.take()
+        self.subscribe(session, *["secret"] * 100, "a")
+        self.assertEqual(outlet.take(), [SubAck(1, (0x80,) * 100 + (1,))])
+
+    def test_long_filters(self) -> None:
+        """A client cannot have the server keep megabytes of filters; those that it gives up make room."""
+        self.limits = replace(self.limits, subscriptions=500, subscription_bytes=200_000)
+        session, _ = self.subscriber(*(f"{number}" + "x" * 60_000 for number in range(3)))
+        for topic_filter in ("y" * 60_000, "+/" * 60):
+            with self.assertRaises(LimitExceeded) as caught:
+                self.subscribe(session, topic_filter)
+            self.assertIs(caught.exception.violation, Violation.SUBSCRIPTIONS)
+        self.subscribe(session, "0" + "x" * 60_000)
+        self.router.unsubscribe(session, Unsubscribe(1, ("0" + "x" * 60_000,)))
+        self.subscribe(session, "y" * 60_000)
+        self.assertEqual(session.subscription_bytes, self.router._subscription_bytes)
+
+    def test_filters_of_all(self) -> None:
+        """Nor can many clients together; when one ends there is room for another's."""
+        self.router = Router(self.clock.seconds, replace(self.storage, subscription_bytes=150_000))
+        first, outlet = self.subscriber("1" + "x" * 60_000, client_id="1")
+        self.subscriber("2" + "x" * 60_000, client_id="2")
+        third, _ = self.connect("3")
+        with self.assertRaises(LimitExceeded) as caught:
+            self.subscribe(third, "3" + "x" * 60_000)
+        self.assertIs(caught.exception.violation, Violation.SUBSCRIPTIONS)
+        self.router.disconnect(first, outlet, BYE, with_will=False)
+        self.subscribe(third, "3" + "x" * 60_000)
+
+    def test_filters_give_back(self) -> None:
+        """What filters cost is known to be nothing when all have gone, however they went."""
+        session, outlet = self.connect("s", clean=False, policy=OpenPolicy())
+        self.subscribe(session, "secret/a", "a", "a/+", "a")
+        self.router.disconnect(session, outlet, BYE, with_will=False)
+        self.assertGreater(self.router._subscription_bytes, 0)
+        session, outlet = self.connect("s", clean=False)  # one is taken from it
+        self.router.unsubscribe(session, Unsubscribe(1, ("a", "never")))
+        self.connect("s", clean=True)
+        self.assertEqual(self.router._subscription_bytes, 0)
+
+    def test_asked_over_and_over(self) -> None:
+        """A client that asks again and again for what it does not take is stopped before that costs much."""
+        storage = replace(self.storage, retained_messages=10, session_messages=20)
+        self.router = Router(self.clock.seconds, storage)
+        for number in range(10):
+            self.router.publish(f"t/{number}", b"m", 1, retain=True)
+        session, _ = self.connect()
+        for _ in range(4):  # 2 are under way, 20 wait, and some are lost; any client may be so clumsy
+            self.subscribe(session, "#")
+        with self.assertRaises(LimitExceeded) as caught:
+            self.subscribe(session, "#")
+        self.assertIs(caught.exception.violation, Violation.QUEUED_BYTES)
+        self.assertLess(self.router.counters.delivered, 50)
 
     def test_cut_off(self) -> None:
         """A subscriber that is cut off amid its retained messages is sent nothing more."""
@@ -783,6 +849,32 @@ class StorageTests(RouterTestCase):
         self.present("c1")
         self.present("c2")
         self.assertEqual(self.router.counters.dropped, 15)
+
+    def test_bytes_under_way(self) -> None:
+        """What was sent and not acknowledged counts as well, when its clients stay away with it."""
+        self.limits = replace(self.limits, in_flight=20, in_flight_peak=20)
+        self.router = Router(self.clock.seconds, replace(self.storage, stored_bytes=20_000, stored_sessions=100))
+        for number in range(50):
+            session, outlet = self.subscriber("a", client_id=f"c{number}", clean=False)
+            for _ in range(20):
+                self.say("a", b"x" * 1000)
+            self.router.disconnect(session, outlet, BYE, with_will=False)
+        counters = self.router.counters
+        self.assertLessEqual(counters.waiting_bytes, 20_000)
+        self.assertGreater(counters.expired, 0)
+        self.assertEqual(counters.stored + counters.expired, 50)
+        self.assertTrue(self.present("c0"))
+        self.assertFalse(self.present("c49"))
+
+    def test_full_and_empty_handed(self) -> None:
+        """A client that holds nothing may leave a session behind however much waits for others."""
+        self.router = Router(self.clock.seconds, replace(self.storage, stored_bytes=1000))
+        for number in range(2):
+            self.subscriber("big", client_id=f"busy{number}")
+        self.say("big", b"x" * 2000)
+        self.assertGreater(self.router.counters.waiting_bytes, 1000)
+        self.leave("idle")
+        self.assertTrue(self.present("idle"))
 
     def test_dropped_while_connected(self) -> None:
         """What a session has lost is counted when it ends, too."""

@@ -147,7 +147,7 @@ class DeliveryTests(SessionTestCase):
 
     def test_overflow_bytes(self) -> None:
         """What waits is also bounded in bytes; one message beyond the bound is lost alone."""
-        self.deliver("a", "b", "c", "d", "x" * 1500, "y" * 1500)
+        self.deliver("a", "b", "c", "d", "x" * 1800, "y" * 1800)
         self.assertEqual((self.session.waiting, self.session.dropped), (1, 2))
         self.deliver("z" * 4000)
         self.assertEqual((self.session.waiting, self.session.dropped), (1, 3))
@@ -158,6 +158,36 @@ class DeliveryTests(SessionTestCase):
         self.backlog.used += 100_000
         self.deliver("new")
         self.assertEqual((self.session.waiting, self.session.dropped), (1, 1))
+
+    def test_bytes_under_way(self) -> None:
+        """Large messages are under way until so many bytes are; what waits keeps its turn [MQTT-4.6.0-6]."""
+        self.deliver("x" * 1500, "y" * 1500, "z" * 1500, "small")
+        self.assertEqual([text[:1] for text in payloads(self.outlet.take())], [b"x", b"y"])
+        self.assertEqual((self.session.in_flight, self.session.waiting, self.session.dropped), (2, 2, 0))
+        self.session.acknowledged(1)
+        self.assertEqual([text[:1] for text in payloads(self.outlet.take())], [b"z", b"s"])
+
+    def test_bounded_under_way(self) -> None:
+        """Whoever acknowledges little makes the server keep so much of what was sent, and as much of what waits."""
+        for number in range(50):
+            self.deliver(f"{number}" * 700)
+            self.assertLessEqual(self.session.held_bytes, 8000)
+            if not number % 10:
+                self.session.acknowledged(ids(self.outlet.take())[0])
+        self.assertGreater(self.session.held_bytes, 5000)
+        self.assertEqual(self.session.held_bytes, self.backlog.used)
+        self.session.discard()
+        self.assertEqual(self.backlog.used, 0)
+
+    def test_served_when_full(self) -> None:
+        """When all sessions together hold too much, a client that acknowledges gets its messages one by one."""
+        self.backlog.used += 100_000
+        for number in range(5):
+            self.deliver(number, "lost")
+            packets = self.outlet.take()
+            self.assertEqual(payloads(packets), [str(number).encode()])
+            self.session.acknowledged(ids(packets)[0])
+        self.assertEqual((self.session.dropped, self.backlog.used), (5, 100_000))
 
     def test_ends_while_sending(self) -> None:
         """A connection that is cut because of what it is sent is sent nothing more."""
@@ -338,6 +368,12 @@ class NowTests(SessionTestCase):
         self.assertEqual(self.session.waiting, 0)
         self.session.acknowledged(1)
         self.assertTrue(self.now())
+
+    def test_when_full(self) -> None:
+        """They are sent however much waits for others: there are few, and they are the daemon's own."""
+        self.backlog.used += 100_000
+        self.assertEqual([self.now(), self.now()], [True, True])
+        self.assertEqual(len(self.outlet.take()), 2)
 
     def test_behind_others(self) -> None:
         """They do not overtake what waits already."""
