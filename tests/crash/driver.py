@@ -31,7 +31,8 @@ STAGES = {"upload": 0.06, "delivery": 0.4, "start": 0.08, "print": 0.9}
 """The stages of a journey, each with the seconds within which the daemon is killed after the stage has begun."""
 PATIENCE = 60.0
 """Seconds that anything may take before the run fails: far more than it needs."""
-OVER = frozenset({"finished", "stopped", "failed", "lost", "unverified", "interrupted"})
+OVER = frozenset({"finished", "stopped", "failed", "lost", "unverified"})
+WAITING = frozenset({"queued", "held", "delivered"})
 
 
 class Gone(Exception):
@@ -56,6 +57,9 @@ class Wish:
     job: str = ""
     """The id in the answer to that."""
     removed: bool = False
+    again: bool = False
+    """Whether somebody who finds the job waiting after the restart wants it printed, or gives it up."""
+    decided: bool = False
 
 
 class CrashRun:
@@ -123,7 +127,8 @@ class CrashRun:
         path = self._directory / name
         layers = LAYERS + self._random.randrange(10)
         write_goo(path, layers=layers, resolution=RESOLUTIONS[printer], exposure=2.0 + number / 1000)
-        return Wish(printer, name, path, hashlib.md5(path.read_bytes()).hexdigest())
+        again = self._random.random() < 0.5
+        return Wish(printer, name, path, hashlib.md5(path.read_bytes()).hexdigest(), again=again)
 
     def _journey(self, wish: Wish) -> None:
         """What a person does: upload, look at the plate, print."""
@@ -224,29 +229,52 @@ class CrashRun:
         return int(self._state(wish.printer)["counts"]["starts"].get(wish.wire_name, 0)) if wish.wire_name else 0
 
     def _settle(self, wishes: list[Wish]) -> None:
-        """Wait until nothing moves any more; what waits for a person is given up by one."""
+        """Wait until nothing moves any more; what waits for a person is started or given up by one."""
         for wish in wishes:
             slug = self._slugs[wish.printer]
 
             def at_rest(slug: str = slug, wish: Wish = wish) -> bool:
-                printer = self._daemon.get(f"/v1/printers/{slug}")
-                job = printer["job"]
-                if job is not None and job["state"] == "held":
-                    self._daemon.request("POST", f"/v1/printers/{slug}/stop")
-                idle = self._state(wish.printer)["status"]["CurrentStatus"] == 0 and printer["phase"] == "IDLE"
+                job = self._job(wish)
+                if job is not None and job["state"] in WAITING:
+                    self._decide(wish, job)
+                idle = self._state(wish.printer)["status"]["CurrentStatus"] == 0
+                idle = idle and self._daemon.get(f"/v1/printers/{slug}")["phase"] == "IDLE"
                 return idle and (job is None or job["state"] in OVER)
 
-            self._until(at_rest, f"{slug} does not come to rest after {wish.name}")
+            self._until(at_rest, f"{slug} does not come to rest after {wish.name}: {self._job(wish)}")
+
+    def _job(self, wish: Wish) -> dict[str, Any] | None:
+        """The job of a wish, also one whose acknowledgement was cut off."""
+        jobs: list[dict[str, Any]] = self._daemon.get("/v1/jobs")
+        return next((job for job in jobs if job["file"] == wish.name), None)
+
+    def _decide(self, wish: Wish, job: dict[str, Any]) -> None:
+        """A person who finds a job waiting says once what shall become of it; without that nothing was started."""
+        if wish.decided:
+            return
+        wish.decided = True
+        assert self._starts(wish) == 0, f"{wish.name} was started, and its job is {job['state']} again"
+        path = f"/v1/jobs/{job['id']}"
+        if wish.again:
+            status, answer = self._daemon.request("POST", f"{path}/start", {"plate_clear": True})
+            assert status == 202, (status, answer)
+        else:
+            status, answer = self._daemon.request("DELETE", path)
+            assert status == 204, (status, answer)
 
     def _ended(self, wishes: list[Wish]) -> None:
         """No start was sent twice, and every job ended as its printer did."""
-        jobs = {job["id"]: job for job in self._daemon.get("/v1/jobs")}
         for wish in self._wishes:
             assert self._starts(wish) <= 1, f"{wish.name} was started {self._starts(wish)} times"
         for wish in wishes:
-            if not wish.job:
+            job = self._job(wish)
+            assert job is not None or not wish.job, f"the job of {wish.name} was acknowledged and is lost"
+            if job is None:
                 continue
-            state, started = jobs[wish.job]["state"], self._starts(wish)
+            state, started = job["state"], self._starts(wish)
+            assert not wish.again or started or not wish.decided, (
+                f"{wish.name} was to be started, and is {state}: {job}"
+            )
             self.outcomes[state] = self.outcomes.get(state, 0) + 1
             if started:
                 assert state in ("finished", "unverified"), (

@@ -66,6 +66,8 @@ TABLE = {
     "F31": [
         f"{PRINT_TESTS}.test_daemon_killed_in_the_print",
         f"{PRINT_TESTS}.test_ordered_restart_in_the_print",
+        "end_to_end.test_restart.TransferRestartTests.test_started_by_a_word",
+        "end_to_end.test_restart.TransferRestartTests.test_given_up",
     ],
     "F32": [f"{PRINTS}.ScreenTests.test_{name}" for name in ("paused", "stopped", "another_file")],
     "F33": [f"{PRINTS}.ScreenTests.test_completed_screen"],
