@@ -48,7 +48,11 @@ setup(
         ],
     },
     entry_points={
-        "console_scripts": ["sdcp-key = sdcpd.keytool:main", "sdcp-printer-ctl = sdcpd.simulator.control:main"]
+        "console_scripts": [
+            "sdcp-info = sdcpd.info:main",
+            "sdcp-key = sdcpd.keytool:main",
+            "sdcp-printer-ctl = sdcpd.simulator.control:main",
+        ]
     },
     zip_safe=False,
 )
