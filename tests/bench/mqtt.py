@@ -16,7 +16,7 @@ from tests.bench import rivals
 from tests.bench.processes import Bench, Child
 from tests.bench.table import Beside, Comparison, Scale, say
 
-__all__ = ["run"]
+__all__ = ["idle_connections", "run"]
 
 Start = Callable[[Bench], tuple[Child, int]]
 
@@ -37,6 +37,19 @@ _TRIP = 250.0
 _IDLE = 8.0
 _FULL = 0.92
 """A load that has so much to do is what is measured, unless the server has as much to do."""
+
+
+def idle_connections(wanted: int, descriptors: int) -> int:
+    """How many can be held by one process that may have so many descriptors; at least one, or nothing is measured.
+
+    Raises ``ValueError`` where there is not room for a single one.
+    """
+    most = descriptors - _BEFORE - _OTHERS
+    if descriptors == resource.RLIM_INFINITY or most >= wanted:
+        return wanted
+    if most < 1:
+        raise ValueError(f"{descriptors} descriptors are too few to hold connections: raise ulimit -Hn")
+    return most
 
 
 class _Contest:
@@ -83,17 +96,17 @@ class _Contest:
 
         Has to come first. They do not stay: amqtt compares each message with each subscription.
         """
-        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1] - _BEFORE - _OTHERS
-        if wanted > most:
-            self._note(f"{most} idle connections instead of {wanted}: ulimit -Hn allows no more")
+        most = idle_connections(wanted, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+        if most < wanted:
+            self._note(f"{most} idle connections instead of {wanted}: ulimit -Hn allows no more.")
         what = "memory per idle connection"
         sizes = {}
         trips = {}
         for name, (server, _) in self._running.items():
-            count = min(wanted, most, _FEW.get(name, wanted))
+            count = min(most, _FEW.get(name, most))
             say(f"mqtt: {what}, {count} of them at {name}")
-            if count < min(wanted, most):
-                self._note(f"{name} had {count} idle connections, the others {min(wanted, most)}.")
+            if count < most:
+                self._note(f"{name} had {count} idle connections, the others {most}.")
             if self._ask(name, what, do="idle", count=_BEFORE) is None:
                 continue
             server.settle(3.0, 0.2)
@@ -101,11 +114,11 @@ class _Contest:
             if self._ask(name, what, do="idle", count=_BEFORE + count) is not None:
                 server.settle(3.0, 0.2)
                 sizes[name] = (server.rss() - before) / count / 1e3
-                if count == min(wanted, most):
+                if count == most:
                     trip = self._ask(name, "round trip among idle connections", do="trip", qos=1, seconds=seconds)
                     trips[name] = trip["p50"] * 1e6 if trip else nan
             self._ask(name, what, do="close")
-        among = f"QoS 1, request and reply among {min(wanted, most):,} idle connections: p50"
+        among = f"QoS 1, request and reply among {most:,} idle connections: p50"
         return [
             self.line(what, [sizes.get(name, nan) for name in self.names], "kB", False, _IDLE),
             self.line(among, [trips.get(name, nan) for name in self.names], "us", False, _TRIP),

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from msgspec.structs import replace
 
 from tests.bench import mqtt, printers
 from tests.bench.table import QUICK, Beside, Comparison, Line, Table, render
+
+ROOT = Path(__file__).resolve().parents[2]
+FEWER = """
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (507, 507))
+from msgspec.structs import replace
+from tests.bench import mqtt
+from tests.bench.table import QUICK, render
+print(render(mqtt.run(replace(QUICK, publishers=(), mqtt=0.1, idle=9), ("sdcpd",))))
+"""
 
 
 @pytest.mark.end_to_end
@@ -27,6 +42,27 @@ def test_mqtt_row() -> None:
     assert not comparison.notes
     assert all(figure > 0 for line in comparison.lines for figure in line.figures if "/s" in line.unit)
     assert "QoS 2, 3 publishers" in render(comparison)
+
+
+def test_few_descriptors() -> None:
+    """Where the system does not let a process have enough connections fewer are measured, never none or minus one."""
+    assert mqtt.idle_connections(10_000, 20_000) == 10_000
+    assert mqtt.idle_connections(10_000, 10_500) == 10_000
+    assert mqtt.idle_connections(10_000, 10_499) == 9_999
+    assert mqtt.idle_connections(10_000, 501) == 1
+    assert mqtt.idle_connections(10_000, resource.RLIM_INFINITY) == 10_000
+    with pytest.raises(ValueError, match="too few"):
+        mqtt.idle_connections(10_000, 500)
+
+
+@pytest.mark.end_to_end
+def test_fewer_idle() -> None:
+    """What is measured with fewer connections than wanted says so, in a note and in the name of the line."""
+    # A limit that was lowered cannot be raised again, so it is another process that has it.
+    told = subprocess.run([sys.executable, "-c", FEWER], capture_output=True, text=True, check=False, cwd=ROOT)
+    said = told.stdout + told.stderr
+    assert "7 idle connections instead of 9: ulimit -Hn allows no more." in said
+    assert "among 7 idle connections" in said
 
 
 def test_missed_aim() -> None:
