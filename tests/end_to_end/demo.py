@@ -13,7 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from sdcpd.simulator.slicing import write_goo
+from sdcpd.simulator.slicing import Recipe, slice_goo
+from sdcpd.simulator.slicing.model import Vase
 from tests.end_to_end.processes import Daemon, Printers, samples
 
 PORT = 8080
@@ -38,9 +39,8 @@ def _file(directory: Path, given: str | None) -> Path:
     sample = samples() / "mars4max-426-layers.goo"
     if sample.exists():
         return sample
-    made = directory / "demo-vase.goo"
-    write_goo(made, layers=300, resolution=(5760, 3600), machine="ELEGOO Mars 4 Max")
-    return made
+    recipe = Recipe(machine="ELEGOO Mars 4 Max", resolution=(5760, 3600), bed=(195.84, 122.4, 150.0))
+    return slice_goo(directory / "demo-vase.goo", Vase(radius=25, height=15), recipe)
 
 
 def _listen() -> str:
