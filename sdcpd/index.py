@@ -16,7 +16,16 @@ import msgspec
 from msgspec import Struct
 from twisted.internet.defer import Deferred, succeed
 
-from sdcpd.codec.sliced import MAX_LAYERS, FileSource, Layer, SlicedFile, print_time, read_head, read_layers
+from sdcpd.codec.sliced import (
+    MAX_LAYERS,
+    CtbKey,
+    FileSource,
+    Layer,
+    SlicedFile,
+    print_time,
+    read_head,
+    read_layers,
+)
 from sdcpd.errors import BadFile
 from sdcpd.logs import logger
 from sdcpd.offload import Offload
@@ -64,14 +73,14 @@ class FileIndex(Struct, frozen=True):
     """Seconds that the file says or its layers add up to."""
 
 
-def read_index(path: str, size: int) -> FileIndex:
-    """Read a whole file's head and layers. Blocks; raises ``OSError``."""
+def read_index(path: str, size: int, key: CtbKey | None = None) -> FileIndex:
+    """Read a whole file's head and layers; ``key`` opens encrypted ones. Blocks; raises ``OSError``."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     sliced: SlicedFile | None = None
     layers: list[Layer] = []
     try:
         source = FileSource(descriptor, size)
-        sliced = read_head(source)
+        sliced = read_head(source, key)
         if sliced.layers_known:
             layers = read_layers(source, sliced)
     except BadFile as error:
@@ -88,6 +97,14 @@ class Indexes:
         self._directory = directory
         self._offload = offload
         self._known: OrderedDict[str, FileIndex] = OrderedDict()
+        self.key: CtbKey | None = None
+        """What opens encrypted files, if the owner has given it."""
+
+    def configure(self, key: CtbKey | None) -> None:
+        """Open encrypted files with this key from now on; those that were read without one are read again."""
+        self.key = key
+        for md5 in [md5 for md5, index in self._known.items() if _locked(index)]:
+            del self._known[md5]
 
     def open(self, contents: Iterable[str]) -> None:
         """Make the directory, and remove the indexes of what is not among the MD5 sums ``contents``. Blocks."""
@@ -122,16 +139,17 @@ class Indexes:
 
     def _find(self, md5: str, size: int, path: str, keep: bool = True) -> FileIndex:
         """In the pool: the index from the disk, or a new one."""
+        key = self.key
         try:
             index = msgspec.msgpack.decode(self._path(md5).read_bytes(), type=FileIndex)
-            if (index.version, index.size) == (VERSION, size):
+            if (index.version, index.size) == (VERSION, size) and not (key is not None and _locked(index)):
                 return index
         except FileNotFoundError:
             pass
         except (msgspec.DecodeError, OSError) as error:
             _log.warn("The index of {md5} is made anew: {error}", md5=md5, error=error)
         with disk():
-            index = read_index(path, size)
+            index = read_index(path, size, key)
         if keep:
             self._write(md5, index)
         return index
@@ -147,3 +165,8 @@ class Indexes:
         while len(self._known) > 1 and sum(1 + len(known.layers) for known in self._known.values()) > MAX_LAYERS:
             self._known.popitem(last=False)
         return index
+
+
+def _locked(index: FileIndex) -> bool:
+    """Whether the file is encrypted, and was read without its key."""
+    return index.sliced is not None and index.sliced.encrypted and not index.sliced.pictures_known

@@ -246,6 +246,7 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
     fleet.subscribe(roster.changed)
     links = Links(fleet, reactor, wall)
     store = FileStore(state / "files", _limits(config), offload, wall)
+    store.indexes.configure(config.files.ctb_key())
     offers = Offers(lambda: _port(appliance, "downloads"))
     jobs = Jobs(
         fleet=fleet,
@@ -355,6 +356,7 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
         logs.set_level(config.sdcpd.log_level)
         fleet.configure(_beforehand(config))
         store.configure(_limits(config))
+        store.indexes.configure(config.files.ctb_key())
         jobs.plates.gate = Gate(config.plate.gate)
         web.configure(config)
 

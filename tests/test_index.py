@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from sdcpd.errors import StoreError
 from sdcpd.files import FileStore, Limits, StoredFile
 from sdcpd.index import VERSION, FileIndex, Indexes, read_index
+from tests.codec.test_ctb_encrypted import KEY, encrypted_file
 from tests.codec.vectors import PLAIN, vector
 from tests.fakes import logged
 
@@ -145,6 +146,26 @@ class IndexTests(SynchronousTestCase):
         (self.directory / "index" / f"{'a' * 32}.tmp").write_bytes(b"half")
         self.open("b" * 32)
         self.assertEqual(self.names(), [f"{'b' * 32}.index"])
+
+    def test_key(self) -> None:
+        """A key that comes later opens files that were read without it, in memory and on the disk; once is enough."""
+        held = self.held(encrypted_file())
+        locked = self.ask(held)
+        assert locked.sliced is not None
+        self.assertEqual((locked.sliced.resolution, locked.sliced.pictures_known, len(locked.layers)), (None, False, 3))
+        restarted = self.open(held.md5)
+        restarted.configure(KEY)
+        self.indexes.configure(KEY)
+        for indexes in (self.indexes, restarted):
+            opened = self.ask(held, indexes)
+            assert opened.sliced is not None
+            self.assertEqual((opened.sliced.resolution, opened.sliced.pictures_known), ((40, 30), True))
+        self.indexes.configure(None)
+        self.assertEqual(self.ask(held), opened)
+        Path(held.path).unlink()
+        kept = self.open(held.md5)
+        kept.configure(KEY)
+        self.assertEqual(self.ask(held, kept), opened)
 
 
 class StoreTests(SynchronousTestCase):

@@ -106,7 +106,9 @@ class FilesApi:
         """Store the request's body under this name; the same name again replaces what it stands for."""
         gate = self._gate(call)
         upload = self._store.begin(name, call.body.length, check=gate.whole)
-        return receive_upload(call.body, Judged(upload, gate.head)).addCallback(self._stored, gate)
+        return receive_upload(call.body, Judged(upload, gate.head, self._store.indexes.key)).addCallback(
+            self._stored, gate
+        )
 
     def post(self, call: Call) -> Deferred[Answer]:
         """Store the file of a form under its filename, in the folder that the form's field ``folder`` names."""
@@ -114,7 +116,8 @@ class FilesApi:
         gate = self._gate(call)
 
         def begin(part: FilePart) -> Judged:
-            return Judged(self._store.begin(part.filename, None, form.at_least, gate.whole), gate.head)
+            upload = self._store.begin(part.filename, None, form.at_least, gate.whole)
+            return Judged(upload, gate.head, self._store.indexes.key)
 
         def finish(judged: Judged) -> Deferred[StoredFile]:
             upload = judged.upload

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from twisted.internet.defer import Deferred
 
 from sdcpd.codec.identify import ENOUGH
-from sdcpd.codec.sliced import BytesSource, SlicedFile, read_head
+from sdcpd.codec.sliced import BytesSource, CtbKey, SlicedFile, read_head
 from sdcpd.errors import BadFile, Truncated, WrongFile
 from sdcpd.files import StoredFile, Upload
 from sdcpd.index import FileIndex
@@ -52,9 +52,10 @@ class Gate:
 class Judged:
     """A sink before an upload, that looks at the file's head on its way."""
 
-    def __init__(self, upload: Upload, look: Callable[[SlicedFile], None]) -> None:
+    def __init__(self, upload: Upload, look: Callable[[SlicedFile], None], key: CtbKey | None) -> None:
         self.upload = upload
         self._look = look
+        self._key = key
         self._held: bytearray | None = bytearray()
         self._needed = ENOUGH
 
@@ -78,7 +79,7 @@ class Judged:
         held = self._held
         assert held is not None, "asked for once only"
         try:
-            sliced = read_head(BytesSource(bytes(held)))
+            sliced = read_head(BytesSource(bytes(held)), self._key)
         except Truncated as error:
             self._needed = max(error.needed, len(held) + 1)
             if self._needed > HEAD_HELD:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sdcpd.codec.status import Status
+from tests.codec.test_ctb_encrypted import KEY, encrypted_file
 from tests.codec.vectors import vector
 from tests.web.rig import MARS, SATURN, WebCase, goo
 
@@ -89,6 +90,18 @@ class JudgedTests(WebCase):
         pending = self.begin("a.goo")
         pending.send(bytes(content))
         self.assert_refused(pending.reply, 422, "bad_file")
+
+    def test_encrypted(self) -> None:
+        """An encrypted file is judged as far as it can be read: its resolution only with the key."""
+        content = encrypted_file()
+        self.assertEqual(self.rig.put("a.ctb?printer=saturn-3-ultra", content).status, 201)
+        self.rig.store.indexes.configure(KEY)
+        pending = self.begin("b.ctb?printer=saturn-3-ultra")
+        pending.send(content[:-40])
+        error = self.assert_refused(pending.reply, 422, "wrong_resolution")
+        self.assertEqual(error["found"], "40x30")
+        metadata = self.rig.get("/v1/files/a.ctb/metadata").json["sliced"]
+        self.assertEqual((metadata["resolution"], metadata["pictures"]), ([40, 30], True))
 
     def test_form(self) -> None:
         """Forms are judged alike."""
