@@ -223,8 +223,7 @@ class Connection(Protocol):
         self._queued += size
         limit = self._server.limits.queued_bytes
         if self._queued > limit and self._mqtt.state is not _CLOSED:
-            self._server.complaints.note(Violation.QUEUED_BYTES, self.name, f"{self._queued} bytes wait for it to read")
-            self._abort("it does not read")
+            self.cut_off(f"{self._queued} bytes wait for it to read")
 
     def pauseProducing(self) -> None:
         """The transport has enough for now."""
@@ -253,6 +252,11 @@ class Connection(Protocol):
         """End the connection; its session is no longer, or was never, its own."""
         self._leave(reason, with_will=True)
         self._hang_up()
+
+    def cut_off(self, what: str) -> None:
+        """End the connection of a client that does not read, at once."""
+        self._server.complaints.note(Violation.QUEUED_BYTES, self.name, what)
+        self._abort("it does not read")
 
     def check(self, now: float) -> None:
         """Look at the deadlines: CONNECT, keep alive, farewell."""

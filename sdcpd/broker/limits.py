@@ -33,6 +33,8 @@ class Limits(Struct, frozen=True):
     topic_levels: int = 64
     queued_bytes: int = 8 << 20
     """What may wait for a client that reads slower than it is written to; then it is cut off."""
+    queued_bytes_of_all: int = 128 << 20
+    """What may wait for all of them; then those are cut off that are furthest behind."""
     in_flight: int = 20
     """Messages of QoS 1 and 2 sent to a client and not yet acknowledged; the rest waits in its session ..."""
     in_flight_peak: int = 1_000

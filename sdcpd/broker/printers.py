@@ -33,6 +33,7 @@ PRINTERS_LIMITS = Limits(
     connects_per_second=20,
     subscriptions=16,
     queued_bytes=1 << 20,
+    queued_bytes_of_all=64 << 20,
 )
 """What boards need, and little more: nobody has to authenticate at this door."""
 ACK_WAIT = 3.0

@@ -137,4 +137,21 @@ class Server(Factory):
                 connection.check(now)
             except Exception:
                 _log.failure("The connection of {who} could not be ended", who=connection.name)
+        self._relieve()
         self.router.expire()
+
+    def _relieve(self) -> None:
+        """Cut off who is furthest behind until what waits for all is no more than it may be."""
+        limit = self.limits.queued_bytes_of_all
+        waiting = self.queued_bytes
+        if waiting <= limit:
+            return
+        for connection in sorted(self._connections, key=lambda each: each.queued_bytes, reverse=True):
+            if waiting <= limit:
+                return
+            size = connection.queued_bytes
+            try:
+                connection.cut_off(f"{size} of {waiting} bytes wait for it to read, {limit} for all are allowed")
+            except Exception:
+                _log.failure("The connection of {who} could not be ended", who=connection.name)
+            waiting -= size

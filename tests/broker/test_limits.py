@@ -297,6 +297,27 @@ class SlowReaderTests(ServerTestCase):
         self.assertIn("stuck at 10.0.0.1 (queued_bytes)", self.lines[-1])
         self.assertIsNone(client.protocol._backlog)
 
+    def test_of_all(self) -> None:
+        """Many that read slowly, none of them too slowly, cost no more together than they may: the last ones go."""
+        self.server = self.door(queued_bytes_of_all=50_000)
+        slow = []
+        for number in range(10):
+            client = self.client(f"c{number}")
+            client.subscribe(f"t/{number}")
+            client.take()
+            client.protocol.pauseProducing()
+            slow.append(client)
+            for _ in range(number):
+                self.router.publish(f"t/{number}", b"x" * 2000)
+        self.assertGreater(self.server.queued_bytes, 90_000)
+        self.clock.advance(TICK)
+        self.assertLessEqual(self.server.queued_bytes, 50_000)
+        self.assertEqual([client.over for client in slow], [False] * 7 + [True] * 3)
+        self.assertEqual(self.server.violations[Violation.QUEUED_BYTES], 3)
+        self.assertIn("50000 for all are allowed", self.lines[-1])
+        self.clock.pump([TICK] * 4)
+        self.assertEqual(self.server.violations[Violation.QUEUED_BYTES], 3)
+
     def test_memory(self) -> None:
         """However much is published to it, it costs no more than its limit."""
         client = self.stuck()
