@@ -27,6 +27,7 @@ from sdcpd.logs import set_level
 from sdcpd.tap import COLLECTION, Options, _Collection, _guarded, _next_descriptor, _raise_limit, makeService
 from tests.end_to_end.processes import PATIENCE, TWISTD, Daemon
 from tests.fakes import discovery_reply, logged
+from tests.sliced import goo_file
 
 reactor: Any = global_reactor
 
@@ -328,7 +329,7 @@ class SecondStartTests(SynchronousTestCase):
         """The second one ends with status 1 and one line; an upload that is under way at the first is not harmed."""
         with Daemon(self.directory, []) as first:
             port = first.ports["web"][0]["port"]
-            body = b"V3.0" + bytes.fromhex("07000000444C5000") + b"layers" + bytes.fromhex("00000007000000444C5000")
+            body = goo_file()
             with socket.create_connection(("127.0.0.1", port), PATIENCE) as client, client.makefile("rb") as answers:
                 head = f"PUT /v1/files/a.goo HTTP/1.1\r\nHost: localhost\r\nX-Api-Key: {first.key}\r\n"
                 head += f"Content-Length: {len(body)}\r\n"
