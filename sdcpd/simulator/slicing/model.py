@@ -42,7 +42,7 @@ class Model(Protocol):
 
 @dataclass(frozen=True)
 class Vase:
-    """A round vase, bellied and wider at its top, with walls of an eighth of its radius and a solid foot."""
+    """A round vase with a belly and a narrow neck, walls of an eighth of its radius and a solid foot."""
 
     radius: float = 25.0
     height: float = 20.0
