@@ -245,7 +245,7 @@ class MosquittoTests(ClientsJourney):
         self.assertIn("not authorised", self.refused("-h", "127.0.0.1", "-p", str(self.port)))
         self.assertIn("not authorised", self.refused(*self.options(port=self.daemon.ports["mqtt"][0]["port"])))
         self.assertIn("Unsupported Protocol Version", self.refused(*self.options(), "-V", "mqttv5"))
-        self.assertIn("CONNECT speaks 'MQTT' level 5", self.daemon.server.log)
+        self.daemon.server.wait_for("CONNECT speaks 'MQTT' level 5")
         self.assertIs(self.daemon.get("/v1/printers")[0]["online"], True)
 
 
