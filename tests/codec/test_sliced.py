@@ -326,6 +326,9 @@ class LayerTests(SynchronousTestCase):
         with self.assertRaises(Truncated):
             read_layers(BytesSource(data[:-1]), sliced, found)
         self.assertEqual(len(found), 4)
+        with self.assertRaises(Truncated) as caught:
+            read_layers(BytesSource(data[:195_480]), sliced)
+        self.assertEqual((caught.exception.needed, caught.exception.layer), (195_477 + 4 * 74 + 11, 1))
         self.assertEqual(read_layers(BytesSource(data), sliced, found), read_layers(BytesSource(data), sliced))
 
 
