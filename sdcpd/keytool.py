@@ -32,6 +32,13 @@ class ToolError(SdcpdError):
     """What was asked for cannot be done."""
 
 
+class _Here(urllib.request.HTTPRedirectHandler):
+    """Goes nowhere else: an answer that sends elsewhere is none of a daemon's."""
+
+    def redirect_request(self, *_: object) -> None:
+        """The standard library asks what to ask for instead: nothing."""
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="sdcp-key", description="Make, list and revoke keys of a running sdcpd.")
     parser.add_argument("--url", help="where the daemon is; by default its port as told beside the key file")
@@ -68,9 +75,11 @@ def _key(file: Path) -> str:
 
 def _ask(url: str, key: str, method: str, path: str, document: object = None) -> Any:
     body = None if document is None else json.dumps(document).encode()
+    # The admin's key goes to the daemon and to nobody else: not to the proxy of the environment, not after a redirect.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Here())
     try:
         request = urllib.request.Request(url + path, body, {"X-Api-Key": key}, method=method)
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+        with opener.open(request, timeout=TIMEOUT) as answer:
             return json.loads(answer.read() or b"null")
     except urllib.error.HTTPError as error:
         raise _said(error, url) from error

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+from twisted.web.util import redirectTo
 
 from sdcpd.keytool import main
 from tests.web.rig import SATURN, RealCase, Rig
@@ -114,6 +118,31 @@ class KeyToolTests(RealCase):
             self.assertEqual((status, err.count("\n")), (1, 1))
             self.assertIn(f"no sdcpd answers at {url}", err)
             self.assertIn("Start it, or name its address by --url.", err)
+
+        return self.flow(steps)
+
+    def test_nowhere_else(self) -> Deferred[None]:
+        """The admin's key goes to nobody but the daemon: neither to a proxy of the environment nor after a redirect."""
+
+        async def steps() -> None:
+            asked: list[bytes] = []
+
+            class Elsewhere(Resource):
+                isLeaf = True
+
+                def render_GET(self, request: Any) -> bytes:
+                    asked.append(request.uri)
+                    return redirectTo(f"http://127.0.0.1:{other}/v1/keys".encode(), request)
+
+            other = self.listen(Site(Elsewhere(), reactor=self.reactor))
+            status, _, err = await self.run_tool("--url", f"http://127.0.0.1:{other}", "list")
+            self.assertEqual((status, asked), (1, [b"/v1/keys"]))
+            self.assertIn("answers 302, not as an sdcpd does", err)
+            for name in ("http_proxy", "all_proxy"):
+                self.addCleanup(os.environ.update, {name: os.environ.get(name, "")})
+                os.environ[name] = f"http://127.0.0.1:{other}"
+            self.assertEqual((await self.run_tool("list"))[0], 0)
+            self.assertEqual(len(asked), 1)
 
         return self.flow(steps)
 

@@ -191,7 +191,7 @@ def _forbidden(client: Client, scope: str) -> Refusal:
         return Refusal(403, "forbidden", message, "An administrator can make a key with that scope.")
     message = f"Your address {client.address} may not do this: it needs the scope {scope!r}."
     if client.forwarded:
-        hint = "Send a key; an administrator can list the proxy under [web] proxies."
+        hint = "Send a key; an administrator can list a proxy that sends X-Forwarded-For under [web] proxies."
     elif scope == "admin":
         hint = "Send an admin key (X-Api-Key); the daemon's own is in admin.key in its state directory."
     else:

@@ -26,7 +26,7 @@ class Client(Struct, frozen=True):
     counted_as: str = ""
     """Under which name its requests are counted: IPv6 networks are one household."""
     forwarded: bool = False
-    """Whether a proxy that nobody listed stands between."""
+    """Whether a proxy stands between that nobody listed, or that does not say for whom."""
     key: str = ""
     """The name of its key; empty if it came without one."""
     printers: frozenset[str] | None = None

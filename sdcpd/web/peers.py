@@ -68,10 +68,13 @@ class Peers:
         """Who asks, as far as the connection tells."""
         peer = getattr(request.getClientAddress(), "host", "") or ""
         through_proxy = bool(self._proxies) and self._is_proxy(peer)
-        if not through_proxy and any(request.requestHeaders.hasHeader(name) for name in _FORWARDED):
-            # Were it not for this, everybody behind a proxy on this machine would be this machine.
+        headers = request.requestHeaders
+        told = through_proxy and headers.hasHeader(_FORWARDED[0])
+        if not told and any(headers.hasHeader(name) for name in _FORWARDED):
+            # Were it not for this, everybody behind a proxy on this machine would be this machine. The headers that
+            # are not read come from who knows where, also through a proxy that is listed.
             return Client(peer, False, frozenset(), _household(peer), forwarded=True)
-        if through_proxy:
+        if told:
             peer = self._behind_proxies(request, peer)
         machine = self.machine
         client = self._known.get(peer)

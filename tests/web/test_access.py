@@ -260,6 +260,18 @@ class ForwardedTests(AccessCase):
                 self.assertEqual(reply.status, 403)
                 self.assertIn("[web] proxies", reply.json["error"]["hint"])
 
+    def test_silent_proxy(self) -> None:
+        """A listed proxy on this machine that sets other headers only makes nobody this machine by it."""
+        self.rig = self.make('[web]\nproxies = ["127.0.0.1"]')
+        self.assertEqual(self.status("127.0.0.1"), 200)
+        for name, value in (("X-Real-IP", STRANGER), ("Forwarded", f"for={STRANGER}"), ("X-Real-IP", "127.0.0.1")):
+            error = self.assert_refused(
+                self.rig.get("/v1/printers", {name: value}, address="127.0.0.1"), 403, "forbidden"
+            )
+            self.assertIn("X-Forwarded-For", error["hint"])
+        headers = {"X-Real-IP": STRANGER, "X-Forwarded-For": "10.77.0.9"}
+        self.assertEqual(self.status("127.0.0.1", headers=headers), 200)
+
     def test_right_most(self) -> None:
         """What a client wrote into the header before it reached the proxy does not count."""
         self.assertEqual(self.forwarded(f"127.0.0.1, {STRANGER}"), 403)

@@ -663,6 +663,11 @@ class LogTests(SiteCase):
         """No key appears in the log, however it is spelled."""
         self.assertEqual(redacted(b"/a?apikey=k&x=1&Token=t&api%6Bey=k"), "/a?apikey=***&x=1&Token=***&api%6Bey=***")
         self.assertEqual(redacted(b"/a"), "/a")
+        self.assertEqual(redacted(b"/a?x=1;apikey=k&y=2?token=t&key="), "/a?x=1;apikey=***&y=2?token=***&key=")
+        key = b"sdcpd_0123abcd_" + b"a" * 32
+        self.assertEqual(redacted(b"/v1/keys/" + key), "/v1/keys/***")
+        self.assertEqual(redacted(b"/a?q=" + key.replace(b"_", b"%5f") + b"&x=1"), "/a?q=***&x=1")
+        self.assertEqual(redacted(b"/v1/keys/0123abcd"), "/v1/keys/0123abcd")
         self.client.send(b"GET /?apikey=sesame HTTP/1.1\r\n\r\n")
         self.assertNotIn("sesame", repr(self.desk.seen[0]))
 
