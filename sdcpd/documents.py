@@ -143,6 +143,8 @@ class FileDocument(Struct, frozen=True):
     uploaded_at: float
     wire_name: str
     url: str
+    thumbnail: str
+    """By the content: whoever has this picture need not ask for it again."""
 
 
 class SlicedDocument(Struct, frozen=True):
@@ -305,7 +307,7 @@ class Documents:
             message=self._message(printer),
             raw=None if status is None else _raw(status),
             rev=printer.version,
-            urls={"self": base, "updates": f"/printers/{printer.slug}/v1/updates"},
+            urls={"self": base, "updates": f"/printers/{printer.slug}/v1/updates", "layer": f"{base}/layer.png"},
         )
 
     def _file(self, printer: Printer, status: Status | None) -> str | None:

@@ -33,12 +33,14 @@ __all__ = [
     "NotDecodable",
     "NotNow",
     "OwnedElsewhere",
+    "PictureMissing",
     "PrinterError",
     "PrinterOffline",
     "PrinterUnknown",
     "SdcpdError",
     "StoreError",
     "StoreFull",
+    "TooManyPictures",
     "Truncated",
     "UnknownFormat",
     "Unrecorded",
@@ -159,6 +161,18 @@ class BadCursor(SdcpdError):
     """A place in a list that no answer of ours named."""
 
     code = "bad_cursor"
+
+
+class PictureMissing(StoreError):
+    """There is no such picture: no thumbnail in the file, no layer of that number, no print under way."""
+
+    code = "no_picture"
+
+
+class TooManyPictures(StoreError):
+    """So many pictures wait to be made that one more would come too late."""
+
+    code = "too_many_pictures"
 
 
 class BadName(StoreError):

@@ -50,6 +50,7 @@ from sdcpd.links import Links
 from sdcpd.listener import Listener, Sparing
 from sdcpd.machine import look
 from sdcpd.offers import Offers
+from sdcpd.pictures import Pictures
 from sdcpd.plate import Gate
 from sdcpd.records import Key
 from sdcpd.roster import Roster
@@ -287,6 +288,7 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
         failing=lambda: journal.failing,
         prints=journal,
         adopt=adopt,
+        pictures=Pictures(store.indexes, offload),
     )
 
     def expire() -> None:

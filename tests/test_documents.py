@@ -74,13 +74,17 @@ class PrinterTests(DocumentCase):
                 "urls": {
                     "self": "/v1/printers/saturn-3-ultra",
                     "updates": "/printers/saturn-3-ultra/v1/updates",
+                    "layer": "/v1/printers/saturn-3-ultra/layer.png",
                 },
             },
         )
 
     def test_urls_work(self) -> None:
         """The addresses in a document lead somewhere."""
-        for url in self.document()["urls"].values():
+        urls = self.document()["urls"]
+        layer = self.rig.get(urls.pop("layer"))
+        self.assertEqual((layer.status, layer.error["code"]), (404, "no_picture"))
+        for url in urls.values():
             self.assertEqual(self.rig.get(f"{url}?timeout=0").status, 200)
 
     def test_never_heard(self) -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "Source",
     "Waits",
     "layer_data",
+    "must_show",
     "preview",
     "print_time",
     "read_head",
@@ -79,11 +80,7 @@ def layer_data(source: Source, sliced: SlicedFile, layer: Layer, key: CtbKey | N
 
     Raises ``NotDecodable`` if not ``sliced.pictures_known``, ``Truncated``, ``BadFile`` for a checksum that is wrong.
     """
-    if not sliced.pictures_known:
-        hint = ctb_encrypted.WANTED if sliced.encrypted else "Save it as GOO 3.0 to see its layers."
-        raise NotDecodable(
-            f"the layers of this file ({sliced.format.upper()} {sliced.version}) cannot be decoded", hint
-        )
+    must_show(sliced)
     name = f"layer {layer.index + 1}"
     if sliced.format == "goo":
         data = take(source, layer.offset, layer.length + 1, name)
@@ -92,6 +89,15 @@ def layer_data(source: Source, sliced: SlicedFile, layer: Layer, key: CtbKey | N
         return data[:-1]
     data = take(source, layer.offset, layer.length, name)
     return reveal(ctb_encrypted.open_span(data, layer, key), sliced.xor_key, layer.index)
+
+
+def must_show(sliced: SlicedFile) -> None:
+    """Raises ``NotDecodable`` if pictures of the file's layers cannot be made."""
+    if not sliced.pictures_known:
+        hint = ctb_encrypted.WANTED if sliced.encrypted else "Save it as GOO 3.0 to see its layers."
+        raise NotDecodable(
+            f"the layers of this file ({sliced.format.upper()} {sliced.version}) cannot be decoded", hint
+        )
 
 
 def print_time(sliced: SlicedFile, layers: list[Layer]) -> int | None:

@@ -20,6 +20,7 @@ from sdcpd.fleet import Fleet
 from sdcpd.jobs import Jobs
 from sdcpd.keys import Keys
 from sdcpd.machine import Machine
+from sdcpd.pictures import Pictures
 from sdcpd.web.access import Access
 from sdcpd.web.adoption import AdoptionApi
 from sdcpd.web.answer import TEXT, Answer
@@ -30,6 +31,7 @@ from sdcpd.web.metrics import MetricsApi
 from sdcpd.web.mslicer import StatusApi
 from sdcpd.web.native import NativeApi
 from sdcpd.web.openapi import openapi
+from sdcpd.web.pictures import PicturesApi
 from sdcpd.web.queue import QueueApi
 from sdcpd.web.routes import Call, Route, tree
 from sdcpd.web.site import Site
@@ -73,6 +75,7 @@ class WebApp:
         failing: Callable[[], str | None],
         adopt: Callable[[str], None],
         prints: Prints,
+        pictures: Pictures,
     ) -> None:
         self._failing = failing
         epoch = new_epoch()
@@ -92,6 +95,7 @@ class WebApp:
             *QueueApi(fleet, jobs, store, documents).routes,
             *HistoryApi(prints, fleet).routes,
             *FilesApi(store, fleet).routes,
+            *PicturesApi(store, fleet, pictures).routes,
             *self._updates.routes,
             *metrics.routes,
             *KeysApi(keys, fleet, self._access.tokens).routes,

@@ -23,7 +23,7 @@ _SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 _NAME = re.compile(r"\[[0-9a-f:.%]+\]|[^\W.]([\w-]{0,62})(\.[\w-]{1,63})*\.?")
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 _HEADERS = "X-Api-Key, Authorization, Content-Type, If-None-Match, If-Match, If-Range, Range, Prefer"
-_EXPOSED = b"ETag, Location, Content-Disposition, Content-Range, Retry-After, X-Sdcpd-Cursor"
+_EXPOSED = b"ETag, Location, Content-Disposition, Content-Range, Retry-After, X-Sdcpd-Cursor, X-Sdcpd-Layer"
 
 
 def _is_address(name: str) -> bool:

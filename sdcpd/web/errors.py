@@ -50,6 +50,8 @@ _STATUS: Mapping[type[errors.SdcpdError], int] = {
     errors.KeyMissing: 404,
     errors.Unrecorded: 507,
     errors.Interrupted: 400,
+    errors.PictureMissing: 404,
+    errors.TooManyPictures: 503,
 }
 
 
@@ -122,7 +124,8 @@ def refused(failure: Failure) -> Answer | Failure:
             return error_answer(status, body)
         ack = error.ack if isinstance(error, errors.CommandRefused) else None
         plate = plate_document(error.plate) if isinstance(error, PlateNotClear) else None
-        return error_answer(status, ErrorBody(error.code, error.message, error.hint, ack, plate))
+        later = {"Retry-After": "2"} if isinstance(error, errors.TooManyPictures) else None
+        return error_answer(status, ErrorBody(error.code, error.message, error.hint, ack, plate), later)
     number = secrets.token_hex(4)
     _log.failure("Request failed (error {number})", failure, number=number)
     message = f"The daemon failed; its log says why under number {number}."

@@ -46,6 +46,7 @@ def file_document(file: StoredFile) -> FileDocument:
         uploaded_at=file.uploaded_at,
         wire_name=wire_name(file),
         url=f"/v1/files/{quote(file.name)}",
+        thumbnail=f"/v1/files/{file.md5}/thumbnail.png",
     )
 
 

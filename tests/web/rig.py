@@ -38,6 +38,7 @@ from sdcpd.links import Links, Session
 from sdcpd.logs import set_level
 from sdcpd.machine import Machine
 from sdcpd.offers import Offers
+from sdcpd.pictures import Pictures
 from sdcpd.plate import Gate
 from sdcpd.web.app import WebApp
 from sdcpd.web.metrics import Door, MetricsApi
@@ -182,6 +183,26 @@ class Printing:
             self.session.received("response", json.dumps(response).encode())
 
 
+class Pool:
+    """An ``Offload`` that works at once, or while it is ``slow`` when it is told to."""
+
+    def __init__(self) -> None:
+        self.slow = False
+        self.begun: list[tuple[Deferred[Any], Callable[..., Any], tuple[object, ...]]] = []
+
+    def __call__(self, function: Callable[..., T], *args: object) -> Deferred[T]:
+        if not self.slow:
+            return execute(function, *args)
+        done: Deferred[T] = Deferred()
+        self.begun.append((done, function, args))
+        return done
+
+    def work(self) -> None:
+        """Do what was begun first."""
+        done, function, args = self.begun.pop(0)
+        execute(function, *args).chainDeferred(done)
+
+
 class Rig:
     """Fleet, links, jobs, files and web over one clock and one directory."""
 
@@ -197,6 +218,8 @@ class Rig:
         set_level("critical")
         self.clock: Any = Clock() if clock is None else clock
         self.start = self.clock.seconds()
+        self.pool = Pool()
+        """Where pictures are made: held back while it is ``slow``."""
         self.directory = directory
         self.fleet = Fleet(self.clock, self.wall, beforehand)
         self.links = Links(self.fleet, self.clock, self.wall)
@@ -238,6 +261,7 @@ class Rig:
             failing=lambda: self.journal.failing,
             adopt=self.adopt,
             prints=self.journal,
+            pictures=Pictures(self.store.indexes, self.pool),
         )
         self.site = self.web.site()
 

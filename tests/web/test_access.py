@@ -90,6 +90,9 @@ class AddressTests(AccessCase):
         ("PUT", "/v1/files/<path:name>", "upload", 422),
         ("GET", "/v1/files/<path:name>", "view", 404),
         ("GET", "/v1/files/<path:name>/metadata", "view", 404),
+        ("GET", "/v1/files/<path:name>/thumbnail.png", "view", 404),
+        ("GET", "/v1/files/<path:name>/layers/<int:number>.png", "view", 404),
+        ("GET", "/v1/printers/<name>/layer.png", "view", 404),
         ("DELETE", "/v1/files/<path:name>", "upload", 404),
         ("POST", "/v1/files", "upload", 400),
         ("POST", "/v1/files/<path:name>/move", "upload", 422),
@@ -116,6 +119,8 @@ class AddressTests(AccessCase):
         "POST /v1/files",
         "GET /v1/files/<path:name>",
         "GET /v1/files/<path:name>/metadata",
+        "GET /v1/files/<path:name>/thumbnail.png",
+        "GET /v1/files/<path:name>/layers/<int:number>.png",
         "GET /v1/updates",
         "POST /v1/token",
     )
@@ -133,7 +138,7 @@ class AddressTests(AccessCase):
             key = self.rig.key(scope, name=f"only-{scope}")
             askers.append(({"address": STRANGER, "key": key}, granted({scope})))
         for method, path, needed, status in self.ROUTES:
-            target = re.sub("<[^>]*>", "unknown", path)
+            target = re.sub("<[^>]*>", "unknown", path.replace("<int:number>", "1"))
             for asker, scopes in askers:
                 self.rig.clock.advance(60)
                 reply = self.rig.ask(method, target, **asker)
@@ -151,7 +156,7 @@ class AddressTests(AccessCase):
         key = self.rig.key(*everything, printers=[SATURN])
         for method, path, *_ in self.ROUTES:
             self.rig.clock.advance(60)
-            target = re.sub("<[^>]*>", "unknown", path)
+            target = re.sub("<[^>]*>", "unknown", path.replace("<int:number>", "1"))
             reply = self.rig.ask(method, target, address=STRANGER, key=key)
             if f"{method} {path}" in self.COMMON:
                 self.assertNotIn(reply.status, (401, 403), (method, path))
@@ -159,7 +164,9 @@ class AddressTests(AccessCase):
                 self.assert_refused(reply, 403, "forbidden")
             if "/printers/<name>" in path:
                 reply = self.rig.ask(method, path.replace("<name>", SATURN), address=STRANGER, key=key)
-                self.assertNotIn(reply.status, (401, 403, 404), (method, path, reply.body))
+                code = reply.error["code"] if reply.status == 404 else None
+                self.assertNotIn(reply.status, (401, 403), (method, path, reply.body))
+                self.assertIn(code, (None, "no_picture"), (method, path))
 
     def test_refusal_names_scope(self) -> None:
         """The refusal says which address lacks which permission and who can grant it."""

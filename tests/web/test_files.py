@@ -50,6 +50,7 @@ class UploadTests(FilesCase):
                     "uploaded_at": EPOCH,
                     "wire_name": f"plate_{digest[:8]}.goo",
                     "url": "/v1/files/plate.goo",
+                    "thumbnail": f"/v1/files/{digest}/thumbnail.png",
                 },
                 "sliced": reply.json["sliced"],
                 "warnings": [],
