@@ -18,7 +18,6 @@ from msgspec import structs
 from twisted.internet.defer import Deferred, DeferredLock, succeed
 
 from sdcpd.codec.identify import Identity, identify
-from sdcpd.codec.sliced import SlicedFile
 from sdcpd.errors import (
     FileInUse,
     FileMissing,
@@ -112,10 +111,16 @@ class FileStore:
             return found
         raise FileMissing(f"no file {key!a} is stored", "Look it up in the list of files, or upload it first.")
 
-    def sliced(self, md5: str) -> Deferred[SlicedFile | None]:
-        """What the file of this MD5 says of itself; None if it cannot be read or is not stored."""
+    def index_of(self, md5: str) -> Deferred[FileIndex | None]:
+        """What the file of this MD5 holds; None if it is not stored. Fails with ``StoreError`` if the disk fails."""
         file = next((found for found in self.list() if found.md5 == md5), None)
-        return succeed(None) if file is None else self.indexes.of(file).addCallback(lambda index: index.sliced)
+        if file is None:
+            return succeed(None)
+
+        def found(index: FileIndex) -> FileIndex | None:
+            return index
+
+        return self.indexes.of(file).addCallback(found)
 
     def by_wire_name(self, wire_name: str) -> StoredFile | None:
         """The file that printers know under that name, or the same bytes under another name of ours."""

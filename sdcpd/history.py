@@ -15,11 +15,11 @@ from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from sdcpd.codec.sliced import SlicedFile
 from sdcpd.codec.status import Phase
 from sdcpd.errors import StoreError
 from sdcpd.estimate import learned
 from sdcpd.fleet import Fleet
+from sdcpd.index import FileIndex
 from sdcpd.journal import PrintPage, PrintQuery
 from sdcpd.logs import logger
 from sdcpd.plates import PlateRecords, Plates, noted
@@ -85,7 +85,7 @@ class History:
         clock: IReactorTime,
         wall: Callable[[], float],
         by_wire_name: Callable[[str], Known | None],
-        metadata: Callable[[str], Deferred[SlicedFile | None]],
+        index_of: Callable[[str], Deferred[FileIndex | None]],
     ) -> None:
         self._fleet = fleet
         self._plates = plates
@@ -93,10 +93,10 @@ class History:
         self._clock = clock
         self._wall = wall
         self._by_wire_name = by_wire_name
-        self._metadata = metadata
+        self._index_of = index_of
         self._open = {record.printer: record for record in journal.open_prints()}
         self._wears = journal.wears()
-        self._sliced: dict[str, SlicedFile] = {}
+        self._indexes: dict[str, FileIndex] = {}
         self._tallies: dict[str, Tally] = {}
         self._watches: dict[str, Watch] = {}
         for printer in fleet:
@@ -114,19 +114,19 @@ class History:
         self._tallies[record.printer] = Tally(record.layers, self._clock.seconds())
         self._fleet.run(record.printer, Run(record.id, record.started, record.planned_s))
         if record.md5 is not None:
-            read = self._metadata(record.md5)
+            read = self._index_of(record.md5)
             read.addCallback(self._understand, record)
             read.addErrback(lambda failure: failure.trap(StoreError) and None)
         asked = self._journal.prints(PrintQuery(printer=record.printer, result=PrintResult.FINISHED, limit=LEARNT_FROM))
         asked.addCallback(self._learn, record)
         asked.addErrback(lambda failure: failure.trap(StoreError) and None)
 
-    def _understand(self, sliced: SlicedFile | None, record: PrintRecord) -> None:
+    def _understand(self, index: FileIndex | None, record: PrintRecord) -> None:
         now = self._open.get(record.printer)
-        if sliced is None or now is None or now.id != record.id:
+        if index is None or index.sliced is None or now is None or now.id != record.id:
             return
-        self._sliced[record.printer] = sliced
-        planned, total = sliced.print_time_s, sliced.layer_count or 0
+        self._indexes[record.printer] = index
+        planned, total = index.print_time_s, len(index.layers) or index.sliced.layer_count or 0
         self._open[record.printer] = replace(now, planned_s=planned, total_layers=total)
         printer = self._fleet.find(record.printer)
         if printer is not None and printer.run is not None:
@@ -166,8 +166,8 @@ class History:
         tally = self._tallies.pop(mainboard_id, Tally(record.layers, 0.0))
         total = tally.total or record.total_layers
         layers = total if verdict.state is JobState.FINISHED and total else tally.layers
-        sliced = self._sliced.pop(mainboard_id, None)
-        exposure = _exposure(sliced, layers)
+        index = self._indexes.pop(mainboard_id, None)
+        exposure = _exposure(index, layers)
         ended = replace(
             record,
             ended=self._wall(),
@@ -178,7 +178,7 @@ class History:
             total_layers=total,
             printed_s=max(0.0, self._wall() - record.started - tally.paused_s),
             exposure_s=exposure,
-            volume_ml=_share(sliced.volume_ml if sliced is not None else None, layers, total),
+            volume_ml=_share(_volume(index), layers, total),
         )
         old = self._wears.get(mainboard_id) or Wear(mainboard_id)
         wear = Wear(mainboard_id, old.layers + layers, old.exposure_s + (exposure or 0.0), old.prints + 1)
@@ -289,8 +289,19 @@ def _share(whole: float | None, layers: int, total: int) -> float | None:
     return whole * min(1.0, layers / total)
 
 
-def _exposure(sliced: SlicedFile | None, layers: int) -> float | None:
-    if sliced is None or sliced.exposure_s is None:
+def _volume(index: FileIndex | None) -> float | None:
+    """Millilitres by the file; a slicer that does not know them writes none, or zero."""
+    return index.sliced.volume_ml or None if index is not None and index.sliced is not None else None
+
+
+def _exposure(index: FileIndex | None, layers: int) -> float | None:
+    """Seconds of light of so many layers: each one's own where the file lists them, else by its settings."""
+    if index is None or index.sliced is None:
+        return None
+    sliced, listed = index.sliced, [layer.exposure_s for layer in index.layers[:layers]]
+    if any(listed) and len(listed) == layers:
+        return sum(seconds or 0.0 for seconds in listed)
+    if sliced.exposure_s is None:
         return None
     bottom = min(layers, sliced.bottom_layers or 0)
     return bottom * (sliced.bottom_exposure_s or sliced.exposure_s) + (layers - bottom) * sliced.exposure_s

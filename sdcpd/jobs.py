@@ -16,22 +16,24 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from sdcpd.codec.sdcp import Response
-from sdcpd.codec.sliced import SlicedFile
 from sdcpd.control import must_be_free, must_be_v1, pause, resume, stop
 from sdcpd.errors import JobUnknown, NotNow, StoreError, Unrecorded
 from sdcpd.files import FileStore, StoredFile
+from sdcpd.fitting import Fitting
 from sdcpd.fleet import Fleet, Printer, Reachability
 from sdcpd.flow import Flow
 from sdcpd.history import History, PrintRecords
+from sdcpd.holds import Holds
+from sdcpd.index import FileIndex
 from sdcpd.line import Line
 from sdcpd.links import Links
 from sdcpd.logs import logger
 from sdcpd.offers import Offers
 from sdcpd.plate import Gate
-from sdcpd.plates import Plates, noted
+from sdcpd.plates import Plates, must_be_writable, noted
 from sdcpd.progress import ENDED, MOVING, Job, JobState
 from sdcpd.queue import REASONS
-from sdcpd.wishes import Wish, job_of, lacks, repeated, suits
+from sdcpd.wishes import Wish, job_of, lacks, repeated
 
 __all__ = ["JobRecords", "Jobs", "Wish"]
 
@@ -60,7 +62,7 @@ class Jobs:
         clock: IReactorTime,
         wall: Callable[[], float],
         gate: Gate,
-        metadata: Callable[[str], Deferred[SlicedFile | None]],
+        index_of: Callable[[str], Deferred[FileIndex | None]],
     ) -> None:
         self._fleet = fleet
         self._links = links
@@ -71,7 +73,7 @@ class Jobs:
         self._wall = wall
         self._flows: dict[str, Flow] = {}
         self._waiting: dict[str, Job] = {}
-        self._held: set[str] = set()
+        self._holds = Holds(store)
         self.plates = Plates(fleet, journal, wall, gate)
         """What is known of the printers' plates."""
         self._history = History(
@@ -81,19 +83,19 @@ class Jobs:
             clock=clock,
             wall=wall,
             by_wire_name=store.by_wire_name,
-            metadata=metadata,
+            index_of=index_of,
         )
+        self._fitting = Fitting(index_of)
         self._line = Line(
             fleet=fleet,
             links=links,
             store=store,
             plates=self.plates,
             journal=journal,
-            fits=suits,
+            fits=self._fitting.warnings,
             current=lambda mainboard_id: self.current(mainboard_id) or self._waiting.get(mainboard_id),
             begin=self._begin,
         )
-        self._metadata = metadata
         self._unsubscribe = fleet.subscribe(self._changed)
         self._restore()
 
@@ -104,7 +106,7 @@ class Jobs:
             if job.state in MOVING:
                 self._waiting[job.printer] = job
                 try:
-                    self._hold(job)
+                    self._holds.hold(job)
                 except StoreError as error:
                     _log.warn("The file of job {job} is gone: {error}", job=job.id, error=error)
             else:
@@ -118,12 +120,14 @@ class Jobs:
         state = JobState.DELIVERED if job.state is JobState.DELIVERED else JobState.QUEUED
         again = replace(job, state=state, start=job.start and job.queued, queued=True, reason=None, message=None)
         try:
-            self._hold(job)
+            self._holds.hold(job)
         except StoreError:
             again = replace(again, state=JobState.HELD, reason="file_missing", message=REASONS["file_missing"])
         if again != job:
             noted(self._journal.write(again), "A job")
         self._line.enter(again)
+        if not again.printer:
+            self._fitting.learn(again.md5)
 
     def all(self) -> list[Job]:
         """Every remembered job as it is now, oldest first."""
@@ -165,7 +169,7 @@ class Jobs:
         must_be_v1(printer)
         self._links.session(printer.id)
         must_be_free(printer, self.current(printer.id))
-        self._must_be_writable()
+        must_be_writable(self._journal)
         if plate_clear:
             self.plates.confirm(printer, None, by)
         elif plate_clear is False:
@@ -173,7 +177,7 @@ class Jobs:
         self.plates.must_admit(self._fleet.get(printer.id))
         wish = Wish(by, plate_clear=plate_clear, warnings=warnings, key=key, asked=asked)
         job = job_of(wish, printer.id, file, self._wall())
-        self._hold(job)
+        self._holds.hold(job)
         flow = self._flow(job, file, deliver_anyway=lacks(self._journal.jobs(), job))
         flow.begin()
         return flow.job
@@ -213,11 +217,12 @@ class Jobs:
     async def _enqueue(self, mainboard_id: str, file: StoredFile, wish: Wish) -> Job:
         if mainboard_id:
             must_be_v1(self._fleet.get(mainboard_id))
-        self._must_be_writable()
-        sliced = await self._metadata(file.md5)
+        must_be_writable(self._journal)
+        if not mainboard_id:
+            await self._fitting.learn(file.md5)
         job = job_of(wish, mainboard_id, file, self._wall())
-        job = replace(job, queued=True, position=self._line.end(), resolution=sliced.resolution if sliced else None)
-        self._hold(job)
+        job = replace(job, queued=True, position=self._line.end())
+        self._holds.hold(job)
         self._line.enter(job)
         try:
             await self._journal.write(job)
@@ -266,7 +271,7 @@ class Jobs:
     def _forget(self, job: Job, message: str) -> None:
         gone = replace(job, state=JobState.STOPPED, reason="cancelled", message=message, ended=self._wall())
         noted(self._journal.write(gone), "A job")
-        self._release(gone)
+        self._holds.release(gone)
         printer = self._fleet.find(job.printer)
         if printer is not None:
             if printer.job is not None and printer.job.id == job.id:
@@ -297,13 +302,6 @@ class Jobs:
             flow.cancel()
             return None
         return stop(printer, self._links)
-
-    def _must_be_writable(self) -> None:
-        if self._journal.failing is not None:
-            raise Unrecorded(
-                f"Nothing new can be begun, because it could not be noted on the disk: {self._journal.failing}",
-                "Free some space on the daemon's disk; what runs goes on, and pause and stop work.",
-            )
 
     # -- what printers say -----------------------------------------------------------------------------------
 
@@ -355,6 +353,7 @@ class Jobs:
             flow.time()
         self._history.sweep()
         self._line.look()
+        self._fitting.keep({job.md5 for job in self._line.of("")})
 
     def _flow(self, job: Job, file: StoredFile | None, *, deliver_anyway: bool) -> Flow:
         flow = Flow(
@@ -374,22 +373,13 @@ class Jobs:
         self._flows[job.printer] = flow
         return flow
 
-    def _hold(self, job: Job) -> None:
-        self._store.hold(job.md5)
-        self._held.add(job.id)
-
     def _ended(self, flow: Flow) -> None:
         if self._flows.get(flow.job.printer) is flow:
             del self._flows[flow.job.printer]
         if flow.job.state in ENDED:
-            self._release(flow.job)
+            self._holds.release(flow.job)
         else:
             self._line.enter(flow.job)
-
-    def _release(self, job: Job) -> None:
-        if job.id in self._held:
-            self._held.remove(job.id)
-            self._store.release(job.md5)
 
     def stop_all(self) -> None:
         """Let go of every job without a verdict: the daemon stops, and the journal keeps them."""

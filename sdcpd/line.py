@@ -24,8 +24,8 @@ __all__ = ["Line"]
 _SOON = frozenset({"printer_offline", "link_lost", "not_now", "command_in_flight"})
 """Reasons of an interrupted delivery that pass by themselves."""
 
-Fits = Callable[[Printer, Job], bool]
-"""Whether a printer can print the file of a job."""
+Fits = Callable[[Printer, Job], tuple[str, ...] | None]
+"""What a person would be warned of if a printer got the file of a job; None if it must not."""
 
 
 class Line:
@@ -131,9 +131,12 @@ class Line:
         """Give each job that any printer may take to the first printer that suits it and has nothing else to do."""
         for job in self.of(""):
             for printer in self._fleet:
-                if self.of(printer.id) or not self._is_free(printer) or not self._fits(printer, job):
+                if self.of(printer.id) or not self._is_free(printer):
                     continue
-                bound = self._jobs[job.id] = replace(job, printer=printer.id, reason=None, message=None)
+                if (warnings := self._fits(printer, job)) is None:
+                    continue
+                bound = replace(job, printer=printer.id, reason=None, message=None, warnings=warnings)
+                self._jobs[job.id] = bound
                 noted(self._journal.write(bound), "A job's printer")
                 break
             else:

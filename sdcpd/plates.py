@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 
 from sdcpd import plate as rules
 from sdcpd.codec.status import RUNNING, Phase, PrintInfo, outcome_of
-from sdcpd.errors import NotNow, StoreError
+from sdcpd.errors import NotNow, StoreError, Unrecorded
 from sdcpd.fleet import Fleet
 from sdcpd.logs import logger
 from sdcpd.plate import Gate
@@ -21,7 +21,7 @@ from sdcpd.printer import Printer
 from sdcpd.progress import Job, JobState
 from sdcpd.records import Plate, PlateState, PrintRecord, Wear
 
-__all__ = ["PlateRecords", "Plates", "Writer", "noted"]
+__all__ = ["PlateRecords", "Plates", "Writer", "must_be_writable", "noted"]
 
 _log = logger("sdcpd.plates")
 
@@ -40,6 +40,15 @@ class Writer(Protocol):
         Fails with ``StoreError``; they are written later then, by themselves.
         """
         ...
+
+
+def must_be_writable(journal: Writer) -> None:
+    """Raise ``Unrecorded``, with what to do, while nothing can be written: nothing new may be promised then."""
+    if journal.failing is not None:
+        raise Unrecorded(
+            f"Nothing new can be begun, because it could not be noted on the disk: {journal.failing}",
+            "Free some space on the daemon's disk; what runs goes on, and pause and stop work.",
+        )
 
 
 class PlateRecords(Writer, Protocol):

@@ -116,8 +116,6 @@ class Job(Struct, frozen=True, omit_defaults=False):
     """What was asked under that key."""
     attempts: int = 0
     """Deliveries that were begun."""
-    resolution: tuple[int, int] | None = None
-    """Of the file, for a job that any printer may take."""
     plate_clear: bool | None = None
     """What the request said of the plate."""
     warnings: tuple[str, ...] = ()

@@ -258,7 +258,7 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
         clock=reactor,
         wall=wall,
         gate=Gate(config.plate.gate),
-        metadata=store.sliced,
+        index_of=store.index_of,
     )
 
     def adopt(mainboard_id: str) -> None:

@@ -10,13 +10,11 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from sdcpd.codec.status import Generation
 from sdcpd.errors import KeyReused
 from sdcpd.files import StoredFile, wire_name
-from sdcpd.printer import Printer
 from sdcpd.progress import Job, JobState
 
-__all__ = ["EVENTS", "FILE_LACKING", "Wish", "job_of", "lacks", "repeated", "suits"]
+__all__ = ["EVENTS", "FILE_LACKING", "Wish", "job_of", "lacks", "repeated"]
 
 
 FILE_LACKING = frozenset({"start_refused_2", "start_refused_3", "start_refused_4"})
@@ -50,15 +48,6 @@ class Wish(Struct, frozen=True):
     """Whoever asks under this key again gets the same job."""
     asked: str = ""
     """What was asked, to tell a repetition from another wish."""
-
-
-def suits(printer: Printer, job: Job) -> bool:
-    """Whether a job that any printer may take can go to this one: only where it is known to fit."""
-    return (
-        printer.generation is Generation.V1
-        and job.resolution is not None
-        and printer.announcement.resolution == job.resolution
-    )
 
 
 def job_of(wish: Wish, mainboard_id: str, file: StoredFile, now: float) -> Job:

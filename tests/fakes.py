@@ -25,11 +25,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides, implementer
 
 from sdcpd.codec.sdcp import Announcement, Command, parse_announcement
-from sdcpd.codec.sliced import SlicedFile
+from sdcpd.codec.sliced import Layer, SlicedFile, print_time
 from sdcpd.discovery import Reactor
 from sdcpd.errors import FileInUse, StoreFull
 from sdcpd.files import FileStore, Limits, StoredFile, wire_name
 from sdcpd.fleet import Fleet, Reachability
+from sdcpd.index import FileIndex
 from sdcpd.jobs import Jobs
 from sdcpd.journal import PrintPage, PrintQuery
 from sdcpd.links import Links, Session
@@ -475,6 +476,7 @@ class Workshop:
         full: bool = False,
         gate: Gate = Gate.AFTER_PRINT,
         journal: FakeJournal | None = None,
+        sliced: Mapping[str, SlicedFile] | None = None,
     ) -> None:
         self.directory = directory
         self.diary: list[str] = []
@@ -484,7 +486,8 @@ class Workshop:
         self.store = FileStore(directory, Limits(quota=0, max_size=2**31 - 1, reserve=0), at_once, wall)
         self.offers = Offers(self._port)
         self.broken = False
-        self.sliced: dict[str, SlicedFile] = {}
+        self.sliced = dict(sliced or {})
+        self.layers: list[Layer] = []
         self.journal = journal or FakeJournal(journalled, self.diary)
         self.journal.full = full
         if file:
@@ -498,9 +501,15 @@ class Workshop:
             clock=self.clock,
             wall=wall,
             gate=gate,
-            metadata=lambda md5: succeed(self.sliced.get(md5)),
+            index_of=lambda md5: succeed(self._index(md5)),
         )
         self.link = FakeLink(self.links, ID, self.diary)
+
+    def _index(self, md5: str) -> FileIndex | None:
+        sliced = self.sliced.get(md5)
+        if sliced is None:
+            return None
+        return FileIndex(1, 0, sliced, self.layers, print_time_s=print_time(sliced, self.layers))
 
     def _port(self) -> int:
         if self.broken:

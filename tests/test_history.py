@@ -6,7 +6,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sdcpd.codec.sliced import SlicedFile
+from sdcpd.codec.sliced import Layer, SlicedFile
 from sdcpd.progress import JobState
 from sdcpd.records import PlateState, PrintRecord, PrintResult, Wear
 from tests.fakes import ID, WALL, FakeJournal, JsonObject, Workshop, status_json
@@ -70,6 +70,16 @@ class OwnTests(HistoryTestCase):
         self.link.says(self.shop.at_work(13, current=0, layer=3))
         (record,) = self.prints
         self.assertEqual((record.result, record.layers, record.volume_ml), (PrintResult.STOPPED, 3, 6.0))
+
+    def test_layers_tell(self) -> None:
+        """A file whose head tells no time is planned by its layers, and each layer's own light counts."""
+        self.shop.sliced[self.shop.file.md5] = SlicedFile(format="ctb", version="5", layer_count=9, volume_ml=0.0)
+        self.shop.layers = [Layer(n, 0, 0, 0.05 * n, 30.0 if n < 2 else 2.5, 11.0) for n in range(9)]
+        self.started()
+        self.link.says(self.shop.at_work(3, layer=4))
+        self.link.says(self.shop.at_work(13, current=0, layer=4))
+        (record,) = self.prints
+        self.assertEqual((record.planned_s, record.exposure_s, record.volume_ml), (99, 2 * 30.0 + 2 * 2.5, None))
 
     def test_one_commit(self) -> None:
         """Beginning, pausing and ending are one commit each, with job, print, plate and wear together; layers none."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from sdcpd.codec.sdcp import Command
+from sdcpd.codec.sliced import SlicedFile
 from sdcpd.errors import JobUnknown, KeyReused, NotNow, Unrecorded
 from sdcpd.jobs import Wish
 from sdcpd.plate import Gate
@@ -261,3 +263,30 @@ class AnyTests(LineTestCase):
         job = self.add(printer="")
         self.assertEqual((self.job(job).printer, self.job(job).state), (ID, JobState.DELIVERING))
         self.assertEqual(self.shop.jobs.queue(""), [])
+
+    def add_any(self, **sliced: Any) -> Job:
+        """A file for any printer that says this of itself."""
+        known = {"resolution": self.shop.fleet.get(ID).announcement.resolution, **sliced}
+        self.shop.sliced[self.shop.file.md5] = SlicedFile(format="goo", version="3.0", **known)
+        return self.job(self.add(printer=""))
+
+    def test_judged(self) -> None:
+        """Where a person would be refused, no printer is chosen; what a person would be warned of, the job says."""
+        for wrong in ({"height": 400.0}, {"resolution": None}):
+            job = self.add_any(**wrong)
+            self.assertEqual((job.printer, job.reason), ("", "no_printer"))
+            self.shop.jobs.remove(job.id)
+        job = self.add_any(machine="ELEGOO Saturn 3")
+        self.assertEqual(job.printer, ID)
+        self.assertIn("sliced for the machine ELEGOO Saturn 3", job.warnings[0])
+
+    def test_judged_after_restart(self) -> None:
+        """A job for any printer still knows what it suits after a restart of the daemon."""
+        self.link.says(self.shop.at_work(3))
+        job = self.add_any()
+        self.assertEqual((job.printer, job.reason), ("", "no_printer"))
+        self.shop.jobs.stop_all()
+        self.shop = Workshop(self.directory, journal=self.shop.journal, sliced=self.shop.sliced)
+        self.shop.connect()
+        self.shop.pump(1)
+        self.assertEqual((self.job(job).printer, self.job(job).state), (ID, JobState.DELIVERING))

@@ -14,8 +14,9 @@ from sdcpd.codec.identify import ENOUGH
 from sdcpd.codec.sliced import BytesSource, CtbKey, SlicedFile, read_head
 from sdcpd.errors import BadFile, Truncated, WrongFile
 from sdcpd.files import StoredFile, Upload
+from sdcpd.fitting import target_of
 from sdcpd.index import FileIndex
-from sdcpd.preflight import Target, suits
+from sdcpd.preflight import suits
 from sdcpd.printer import Printer
 
 __all__ = ["HEAD_HELD", "Gate", "Judged"]
@@ -30,11 +31,11 @@ class Gate:
     def __init__(self, known: Iterable[Printer], printer: Printer | None) -> None:
         self.warnings: tuple[str, ...] = ()
         self._known = tuple(known)
-        self._target = None if printer is None else _target(printer)
+        self._target = None if printer is None else target_of(printer)
 
     def head(self, sliced: SlicedFile, height: float | None = None) -> None:
         """Judge what the head tells. Raises ``WrongFile``."""
-        self.warnings = suits(sliced, self._target, map(_target, self._known), height)
+        self.warnings = suits(sliced, self._target, map(target_of, self._known), height)
 
     def whole(self, index: FileIndex) -> None:
         """Judge a file that is here to its end. Raises ``WrongFile``, also for one that is cut off or damaged."""
@@ -90,8 +91,3 @@ class Judged:
             raise
         self._held = None
         self._look(sliced)
-
-
-def _target(printer: Printer) -> Target:
-    announcement = printer.announcement
-    return Target(printer.slug, announcement.machine_name or announcement.name, announcement.resolution)

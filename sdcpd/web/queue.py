@@ -95,7 +95,7 @@ class QueueApi:
         return self._add(call, self._fleet.get(name).id)
 
     def add_any(self, call: Call) -> Deferred[Answer]:
-        """Let a stored file wait for the first free printer of its resolution."""
+        """Let a stored file wait for the first free printer that can print it."""
         return self._add(call, "")
 
     def _add(self, call: Call, mainboard_id: str) -> Deferred[Answer]:
@@ -108,9 +108,8 @@ class QueueApi:
             return succeed(self._made(before))
         file = self._store.get(request.file)
         wish = Wish(call.client.name, start=request.start, key=key, asked=asked)
-        if not mainboard_id:
-            return self._jobs.enqueue("", file, wish).addCallback(self._made)
-        gate = Gate((known for known in self._fleet if call.client.sees(known.id)), self._fleet.get(mainboard_id))
+        printer = self._fleet.get(mainboard_id) if mainboard_id else None
+        gate = Gate((known for known in self._fleet if call.client.sees(known.id)), printer)
 
         def judged(index: FileIndex) -> Deferred[Answer]:
             gate.whole(index)

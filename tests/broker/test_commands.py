@@ -254,7 +254,7 @@ class BrokenJobs(Jobs):
             clock=workshop.clock,
             wall=wall,
             gate=Gate.OFF,
-            metadata=workshop.store.sliced,
+            index_of=workshop.store.index_of,
         )
 
     def print(self, *_: object, **__: object) -> Job:

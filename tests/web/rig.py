@@ -237,7 +237,7 @@ class Rig:
             clock=self.clock,
             wall=self.wall,
             gate=Gate(parse(config).plate.gate),
-            metadata=self.store.sliced,
+            index_of=self.store.index_of,
         )
         self.adopted: list[str] = []
         self.deaf: set[str] = set()

@@ -4,7 +4,7 @@ from typing import Any
 
 from sdcpd.codec.sdcp import Command
 from sdcpd.codec.status import Status
-from tests.web.rig import MARS, SATURN, WebCase, printing
+from tests.web.rig import MARS, SATURN, WebCase, goo, printing
 
 BASE = f"/v1/printers/{SATURN}"
 
@@ -90,6 +90,15 @@ class QueueTests(WebCase):
         job = self.add(path="/v1/queue").json["job"]
         self.assertEqual((job["printer"], job["reason"]), (None, "no_printer"))
         self.assertEqual([found["id"] for found in self.rig.get("/v1/queue").json], [job["id"]])
+
+    def test_any_that_fits(self) -> None:
+        """A job for any printer goes to one that can print it; if none of them can, the job says so at once."""
+        self.rig.put("other.goo", goo(resolution=(1440, 2560)))
+        reply = self.rig.post("/v1/queue", {"file": "other.goo"})
+        self.assertEqual(reply.json["job"]["warnings"], ["None of the known printers can print this file."])
+        self.rig.publish(Status((0,)))
+        reply = self.rig.post("/v1/queue", {"file": "plate.goo"})
+        self.assertEqual((reply.json["job"]["printer"], reply.json["job"]["warnings"]), ("saturn-3-ultra", []))
 
     def test_unknown(self) -> None:
         """What is not there is said."""
