@@ -273,6 +273,9 @@ class Discovery(Service):
         recovered = printer.reachability is Reachability.ELSEWHERE and not owner
         if recovered or (before is not None and before.generation is not printer.generation):
             self._fleet.explain(printer.id, None)
+        if owner and printer.reachability is not Reachability.ELSEWHERE:
+            # First the reason: whoever waits for the change is woken by it, and wants to know who has the printer.
+            self._fleet.explain(printer.id, _owned(printer, owner, in_vain=False))
         printer = self._fleet.change(printer.id, status=announcement.status, reachability=reachability)
         if printer.generation is Generation.V1:
             self._advised(custody, eye, printer, peer, owner)

@@ -456,6 +456,16 @@ class ElsewhereTests(DiscoveryTestCase):
         self.assertEqual(self.invitations(), 0)
         self.assertEqual(events(self.fleet), [])
 
+    def test_reason_comes_along(self) -> None:
+        """Whoever waits for news of the printer is never told that it is owned without being told by whom."""
+        self.hear(discovery_reply())
+        seen: list[Printer] = []
+        self.fleet.subscribe(lambda before, after: seen.append(after))
+        self.hear(self.owned())
+        owned = [str(printer.message) for printer in seen if printer.reachability is Reachability.ELSEWHERE]
+        self.assertTrue(owned)
+        self.assertEqual([message for message in owned if "192.0.2.200:33288" not in message], [])
+
     def test_recovers(self) -> None:
         """When the other program lets go, the printer is invited and nothing is explained any more."""
         self.hear(self.owned())
