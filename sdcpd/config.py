@@ -61,7 +61,7 @@ class Sdcpd(Section, frozen=True):
     state_directory: str = "/var/lib/sdcpd"
     site: str = ""
     default_printer: str = ""
-    """Has no effect yet; may name a printer that is yet to be discovered."""
+    """Which printer paths without one mean; may name a printer that is yet to be discovered."""
     log_level: Literal["debug", "info", "warn", "error", "critical"] = "info"
 
     def check(self, place: str) -> None:

@@ -13,9 +13,9 @@ from sdcpd.codec.status import Generation, Phase
 from sdcpd.errors import NotNow
 from sdcpd.links import Links
 from sdcpd.printer import Printer
-from sdcpd.progress import Job
+from sdcpd.progress import Job, JobState
 
-__all__ = ["must_be_free", "must_be_v1", "pause", "resume", "stop"]
+__all__ = ["must_be_free", "must_be_v1", "pause", "reconnect", "resume", "stop"]
 
 _PAUSABLE = frozenset({Phase.PREPARING, Phase.PRINTING})
 _RESUMABLE = frozenset({Phase.PAUSED})
@@ -35,6 +35,17 @@ def resume(printer: Printer, links: Links) -> Deferred[Response]:
 def stop(printer: Printer, links: Links) -> Deferred[Response]:
     """Stop for good."""
     return _command(printer, links, Command.STOP, _STOPPABLE, "has no print to stop")
+
+
+def reconnect(printer: Printer, links: Links, job: Job | None) -> None:
+    """Let go of the connection, so that the printer is invited again; a print goes on meanwhile.
+
+    Raises ``NotNow`` while a file is on its way, also ``job``'s, and ``PrinterOffline`` if there is no connection.
+    """
+    session = links.session(printer.id)
+    if printer.phase is Phase.TRANSFER or (job is not None and job.state is JobState.DELIVERING):
+        raise NotNow(f"{printer.name} is receiving a file.", "Wait until the transfer has ended.")
+    session.close("somebody asked for a new connection")
 
 
 def must_be_v1(printer: Printer) -> None:

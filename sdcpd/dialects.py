@@ -128,7 +128,7 @@ def condition_of(printer: Printer) -> Condition:
     if printer.phase is not Phase.IDLE:
         return _PHASES[printer.phase]
     job = printer.job
-    if job is not None and job.state in _UNDER_WAY:
+    if job is not None and job.state in _UNDER_WAY and not _waits(job):
         return _UNDER_WAY[job.state]
     if printer.status.print.error_number or (job is not None and _has_failed(printer, job)):
         return Condition.FAILED
@@ -136,6 +136,13 @@ def condition_of(printer: Printer) -> Condition:
     if outcome in _OUTCOMES:
         return _OUTCOMES[outcome]
     return _ENDS.get(job.state, Condition.READY) if job is not None and job.started is not None else Condition.READY
+
+
+def _waits(job: Job) -> bool:
+    """Whether nothing is done for it now, because somebody or something else has to come first."""
+    if job.state in (JobState.QUEUED, JobState.HELD):
+        return True
+    return job.state is JobState.DELIVERED and (job.reason is not None or not job.start)
 
 
 def _has_failed(printer: Printer, job: Job) -> bool:
@@ -197,7 +204,7 @@ def message_of(printer: Printer) -> str | None:
         return "busy at its own screen"
     if printer.phase in RUNNING:
         return None
-    if job is not None and job.state is JobState.QUEUED and job.message:
+    if job is not None and _waits(job) and job.message:
         return job.message
     return trouble_of(printer) or None
 

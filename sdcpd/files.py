@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,6 +37,7 @@ __all__ = ["FileStore", "Limits", "Offload", "StoredFile", "Upload", "Usage", "w
 _log = logger("sdcpd.files")
 
 Files = list[StoredFile]
+Observer = Callable[[Mapping[str, StoredFile], Mapping[str, StoredFile]], None]
 
 _WIRE = re.compile(r"[A-Za-z0-9_-]+_([0-9a-f]{8})\.(goo|ctb)")
 
@@ -64,10 +65,16 @@ class FileStore:
         self._uploads: set[Upload] = set()
         self._holds: Counter[str] = Counter()
         self._changing = DeferredLock()
+        self._names: dict[str, StoredFile] = {}
+        self._observers: list[Observer] = []
         contents = self._spool.open()
         self.indexes = Indexes(directory / "index", offload)
         self.indexes.open(file.md5 for file in (*contents.files, *contents.kept))
         self._see({file.name: file for file in contents.files}, {file.md5: file for file in contents.kept})
+
+    def subscribe(self, observer: Observer) -> None:
+        """Call ``observer`` with the files by name, before and after each change."""
+        self._observers.append(observer)
 
     def configure(self, limits: Limits) -> None:
         """Obey other limits from now on; what is stored already stays."""
@@ -325,14 +332,19 @@ class FileStore:
         return {md5: file for md5, file in files.items() if self._holds[md5]}
 
     def _see(self, names: dict[str, StoredFile], kept: dict[str, StoredFile]) -> None:
-        """Make this what there is."""
-        self._names = names
+        """Make this what there is, and tell the observers."""
+        before, self._names = self._names, names
         self._kept = kept
         files = [*kept.values(), *self.list()]  # of several, the newest that has a name is found
         self._digests = {file.md5: file for file in files}
         self._wire_names = {wire_name(file): file for file in files}
         self._prefixes = {(file.md5[:8], str(file.format)): file for file in files}
         self._used = sum(file.size for file in self._digests.values())
+        for observer in self._observers:
+            try:
+                observer(before, names)
+            except Exception:
+                _log.failure("An observer of the files failed")
 
     async def _remove(self, *paths: str) -> None:
         """Remove files that nothing refers to; if that fails, the next start does it."""

@@ -26,7 +26,7 @@ from sdcpd.records import Plate, Remembered, Wear
 from sdcpd.slugs import slugs_for
 from sdcpd.waiters import Waiters
 
-__all__ = ["TICK", "Beforehand", "Event", "Fleet", "Printer", "Reachability"]
+__all__ = ["EVERYONE", "TICK", "Beforehand", "Event", "Fleet", "Printer", "Reachability"]
 
 TICK = 0.5
 """Seconds between two publications of one printer, unless an edge is among its changes."""
@@ -34,6 +34,8 @@ MOST = 2000
 """Printers at which strangers are no longer taken in: somebody may invent one with each datagram."""
 RING = 5000
 """Happenings that are remembered."""
+EVERYONE = ""
+"""Stands for no printer in particular, where one of them could stand."""
 
 _log = logger("sdcpd.fleet")
 
@@ -52,7 +54,7 @@ class Event(Struct, frozen=True):
     seq: int
     time: float
     printer: str
-    """The slug."""
+    """The slug; empty for what concerns all printers, as files do."""
     type: str
     data: Mapping[str, object]
 
@@ -250,6 +252,12 @@ class Fleet:
         self.events.append(Event(self.version, self._wall(), slug, type, data))
         self._waiters.wake(mainboard_id)
 
+    def noticed(self, type: str, data: Mapping[str, object]) -> None:
+        """Record what concerns no printer in particular; who waits for news of everything or of ``EVERYONE`` hears."""
+        self.version += 1
+        self.events.append(Event(self.version, self._wall(), EVERYONE, type, data))
+        self._waiters.wake(EVERYONE)
+
     def _new(self, announcement: Announcement) -> Printer:
         slug = self._slug(announcement)
         self._slugs[slug] = announcement.mainboard_id
@@ -340,7 +348,7 @@ class Fleet:
             return True
         if any(self._printers[key].version > since for key in wanted if key in self._printers):
             return True
-        slugs = {self._printers[key].slug for key in wanted if key in self._printers}
+        slugs = {self._printers[key].slug if key in self._printers else key for key in wanted}
         return any(event.printer in slugs for event in self.happenings(since))
 
     def happenings(self, since: int) -> list[Event]:

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from sdcpd.codec.sdcp import Response
-from sdcpd.control import must_be_free, must_be_v1, pause, resume, stop
+from sdcpd.control import must_be_free, must_be_v1, pause, reconnect, resume, stop
 from sdcpd.errors import JobUnknown, NotNow, StoreError, Unrecorded
 from sdcpd.files import FileStore, StoredFile
 from sdcpd.fitting import Fitting
@@ -296,12 +296,15 @@ class Jobs:
 
     def stop(self, mainboard_id: str) -> Deferred[Response] | None:
         """Stop the print, or end a delivery before its start (then nothing has to be sent: None)."""
-        printer = self._fleet.get(mainboard_id)
-        flow = self._flows.get(printer.id)
+        flow = self._flows.get(mainboard_id)
         if flow is not None and flow.job.state not in MOVING:
             flow.cancel()
             return None
-        return stop(printer, self._links)
+        return stop(self._fleet.get(mainboard_id), self._links)
+
+    def reconnect(self, mainboard_id: str) -> None:
+        """Let go of the connection; the printer is invited again. ``NotNow`` while a file is on its way."""
+        reconnect(self._fleet.get(mainboard_id), self._links, self.current(mainboard_id))
 
     # -- what printers say -----------------------------------------------------------------------------------
 

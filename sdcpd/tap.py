@@ -40,6 +40,7 @@ from sdcpd.config import Config
 from sdcpd.discovery import Discovery
 from sdcpd.documents import Documents
 from sdcpd.errors import ConfigError, NotNow
+from sdcpd.filenews import FileNews
 from sdcpd.files import FileStore, Limits
 from sdcpd.fleet import Beforehand, Fleet
 from sdcpd.interfaces import interfaces_of
@@ -248,6 +249,7 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
     links = Links(fleet, reactor, wall)
     store = FileStore(state / "files", _limits(config), offload, wall)
     store.indexes.configure(config.files.ctb_key())
+    store.subscribe(FileNews(fleet).changed)
     offers = Offers(lambda: _port(appliance, "downloads"))
     jobs = Jobs(
         fleet=fleet,

@@ -121,6 +121,7 @@ class ConditionTests(SynchronousTestCase):
             (JobState.DELIVERED, Condition.TRANSFER),
             (JobState.STARTING, Condition.STARTING),
             (JobState.QUEUED, Condition.COMPLETE),
+            (JobState.HELD, Condition.COMPLETE),
         ):
             self.assertIs(condition_of(printer(status(0, 16), job=job(state))), condition)
 
@@ -172,6 +173,15 @@ class SentenceTests(SynchronousTestCase):
         }
         for name, (found, _) in TABLE.items():
             self.assertEqual(message_of(found), told.get(name), name)
+
+    def test_waits(self) -> None:
+        """A job that waits does not make its printer look busy; the display says what it waits for."""
+        for state in (JobState.QUEUED, JobState.HELD, JobState.DELIVERED):
+            waiting = job(state, reason="plate_not_clear", message="Say that the plate is clear.", queued=True)
+            found = printer(status(0, 16), job=waiting)
+            self.assertIs(condition_of(found), Condition.COMPLETE)
+            self.assertEqual(message_of(found), "Say that the plate is clear.")
+        self.assertIs(condition_of(printer(status(), job=job(JobState.DELIVERED, start=False))), Condition.READY)
 
     def test_transfer_percent(self) -> None:
         """How much of the file has arrived is told by our count, else by the printer's, never above 100."""

@@ -12,7 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from sdcpd.broker.router import Router
 from sdcpd.documents import Documents
-from sdcpd.fleet import Event, Fleet, Printer
+from sdcpd.fleet import EVERYONE, Event, Fleet, Printer
 from sdcpd.logs import logger
 
 __all__ = ["States"]
@@ -69,6 +69,8 @@ class States(Service):
             document = msgspec.json.encode(self._documents.printer(printer))
             self._router.publish(f"sdcpd/{printer.slug}/state", document, 1, retain=True)
         for event in events:
+            if event.printer == EVERYONE:
+                continue  # files are no business of MQTT
             self._router.publish(f"sdcpd/{event.printer}/event", _event(event), 1)
 
     def _clear_renamed(self, printers: list[Printer]) -> None:

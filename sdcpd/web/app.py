@@ -24,16 +24,19 @@ from sdcpd.pictures import Pictures
 from sdcpd.web.access import Access
 from sdcpd.web.adoption import AdoptionApi
 from sdcpd.web.answer import TEXT, Answer
-from sdcpd.web.files import FilesApi, is_upload
-from sdcpd.web.history import HistoryApi, Prints
+from sdcpd.web.files import FilesApi
+from sdcpd.web.history import HistoryApi
 from sdcpd.web.keys import KeysApi
 from sdcpd.web.metrics import MetricsApi
+from sdcpd.web.moonraker import MOONRAKER, MoonrakerApi
+from sdcpd.web.moonraker.history import Prints
+from sdcpd.web.mount import Mount
 from sdcpd.web.mslicer import StatusApi
 from sdcpd.web.native import NativeApi
 from sdcpd.web.openapi import openapi
 from sdcpd.web.pictures import PicturesApi
 from sdcpd.web.queue import QueueApi
-from sdcpd.web.routes import Call, Route, tree
+from sdcpd.web.routes import Call, Route, streams, tree
 from sdcpd.web.site import Site
 from sdcpd.web.updates import UpdatesApi, new_epoch
 
@@ -84,6 +87,20 @@ class WebApp:
         self._status = StatusApi(fleet, clock, wall, epoch, config.status.mode)
         self._updates = UpdatesApi(fleet, documents, clock, wall, epoch)
         self._clock = clock
+        self._mount = Mount(fleet, config.sdcpd.default_printer)
+        moonraker = MoonrakerApi(
+            version,
+            epoch,
+            fleet=fleet,
+            jobs=jobs,
+            store=store,
+            prints=prints,
+            documents=documents,
+            keys=keys,
+            tokens=self._access.tokens,
+            clock=clock,
+            wall=wall,
+        )
         self._front = _front(config)
         self.routes: tuple[Route, ...] = (
             Route("GET", "/", None, self._index, content="text/html"),
@@ -99,21 +116,23 @@ class WebApp:
             *self._updates.routes,
             *metrics.routes,
             *KeysApi(keys, fleet, self._access.tokens).routes,
+            *self._mount.put(MOONRAKER, moonraker.routes),
         )
         self._described = msgspec.json.encode(openapi(self.routes, version))
 
     def resource(self) -> IResource:
         """The tree of all routes."""
-        return tree(self.routes, self._access)
+        return tree(self.routes, self._access, self._mount.form_of)
 
     def site(self) -> Site:
         """The tree behind a server that streams uploads."""
-        return Site(self.resource(), is_upload, self._clock)
+        return Site(self.resource(), streams(self.routes), self._clock)
 
     def configure(self, config: Config) -> None:
         """Take over what can change without another port: access, status and the site's name."""
         self._access.configure(config.access, config.web)
         self._status.mode = config.status.mode
+        self._mount.default = config.sdcpd.default_printer
         self._front = _front(config)
 
     def stop(self) -> None:

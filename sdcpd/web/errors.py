@@ -1,18 +1,21 @@
 """From the domain's words to HTTP: the one place that knows status numbers.
 
 One decision: every refusal is the same small JSON document with a stable ``code`` for programs, a message that
-says what was expected and found, and a hint that says what to do; no traceback and no path ever leaves.
+says what was expected and found, and a hint that says what to do; no traceback and no path ever leaves. A dialect
+says the same in its own form, made from the very same words.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 from twisted.internet.defer import CancelledError
 from twisted.python.failure import Failure
+from twisted.web.iweb import IRequest
 
 from sdcpd import errors
 from sdcpd.documents import PlateDocument, plate_document
@@ -20,7 +23,7 @@ from sdcpd.logs import logger
 from sdcpd.plate import PlateNotClear
 from sdcpd.web.answer import Answer
 
-__all__ = ["ErrorBody", "ErrorDocument", "Refusal", "error_answer", "refused"]
+__all__ = ["NATIVE", "ErrorBody", "ErrorDocument", "Form", "Refusal", "error_answer", "refused", "verdict"]
 
 _log = logger("sdcpd.web.errors")
 
@@ -89,27 +92,30 @@ class Refusal(errors.SdcpdError):
         self.refusal = code
         self.headers = dict(headers or {})
 
-    @property
-    def answer(self) -> Answer:
-        """It as an answer."""
-        return error_answer(self.status, ErrorBody(self.refusal, self.message, self.hint), self.headers)
-
 
 def error_answer(status: int, body: ErrorBody, headers: Mapping[str, str] | None = None) -> Answer:
     """One error as an answer."""
     return Answer(status, msgspec.json.encode(ErrorDocument(body)), headers=dict(headers or {}))
 
 
-def refused(failure: Failure) -> Answer | Failure:
-    """The answer to whatever a handler raised; a bug of ours is logged and named by a number only.
+class Form(Struct, frozen=True):
+    """How one dialect says that something went wrong."""
 
-    A handler is cancelled when its client has left: then there is nobody to answer, and nothing went wrong.
-    """
+    answer: Callable[[IRequest, int, ErrorBody, Mapping[str, str]], Answer]
+    """Makes the answer of the native status, words and headers."""
+    document: Any = ErrorDocument
+    """The type of its JSON."""
+
+
+NATIVE = Form(lambda request, status, body, headers: error_answer(status, body, headers))
+"""The native API's way, and that of every path that is nobody's."""
+
+
+def verdict(failure: Failure) -> tuple[int, ErrorBody, Mapping[str, str]]:
+    """Status, words and headers for whatever a handler raised; a bug of ours is logged and named by a number only."""
     error = failure.value
-    if isinstance(error, CancelledError):
-        return failure
     if isinstance(error, Refusal):
-        return error.answer
+        return error.status, ErrorBody(error.refusal, error.message, error.hint), error.headers
     if isinstance(error, errors.SdcpdError):
         status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
         if isinstance(error, errors.WrongFile):
@@ -121,12 +127,22 @@ def refused(failure: Failure) -> Answer | Failure:
                 found=error.found,
                 compatible_printers=error.compatible,
             )
-            return error_answer(status, body)
+            return status, body, {}
         ack = error.ack if isinstance(error, errors.CommandRefused) else None
         plate = plate_document(error.plate) if isinstance(error, PlateNotClear) else None
-        later = {"Retry-After": "2"} if isinstance(error, errors.TooManyPictures) else None
-        return error_answer(status, ErrorBody(error.code, error.message, error.hint, ack, plate), later)
+        later = {"Retry-After": "2"} if isinstance(error, errors.TooManyPictures) else {}
+        return status, ErrorBody(error.code, error.message, error.hint, ack, plate), later
     number = secrets.token_hex(4)
     _log.failure("Request failed (error {number})", failure, number=number)
     message = f"The daemon failed; its log says why under number {number}."
-    return error_answer(500, ErrorBody("internal", message, "Please report it with the lines of the log."))
+    return 500, ErrorBody("internal", message, "Please report it with the lines of the log."), {}
+
+
+def refused(failure: Failure, request: IRequest, form: Form = NATIVE) -> Answer | Failure:
+    """The answer to whatever a handler raised, in this form.
+
+    A handler is cancelled when its client has left: then there is nobody to answer, and nothing went wrong.
+    """
+    if isinstance(failure.value, CancelledError):
+        return failure
+    return form.answer(request, *verdict(failure))

@@ -27,12 +27,7 @@ from sdcpd.web.routes import Call, Parameter, Route
 from sdcpd.web.serve import ServedFile
 from sdcpd.web.upload import receive_upload
 
-__all__ = ["FilesApi", "file_document", "is_upload"]
-
-
-def is_upload(method: bytes, path: bytes) -> bool:
-    """Whether a request's body is streamed into the store."""
-    return (method == b"PUT" and path.startswith(b"/v1/files/")) or (method == b"POST" and path == b"/v1/files")
+__all__ = ["FilesApi", "file_document"]
 
 
 def file_document(file: StoredFile) -> FileDocument:

@@ -59,6 +59,8 @@ class FilePart(Struct, frozen=True):
     field: str
     filename: str
     """The last part of the name that the client gave, not checked yet."""
+    folder: str = ""
+    """What stood before it, with slashes between; empty for a path of the client's own machine."""
 
 
 def is_form(content_type: str) -> bool:
@@ -189,7 +191,9 @@ class Form(Generic[U]):
             raise _bad("The form has more than one file.", "Send each file in a request of its own.")
         if encoding.strip().casefold() not in ("binary", "8bit", "7bit"):
             raise _bad(f"The file is sent as {encoding[:40]!a}.", "Send its bytes as they are.")
-        self.file = FilePart(name, re.split(r"[/\\]", filename)[-1])
+        folder, _, _ = filename.rpartition("/")
+        own = "\\" in filename or folder.startswith("/") or ":" in folder
+        self.file = FilePart(name, re.split(r"[/\\]", filename)[-1], "" if own else folder)
         self._in_file = True
         self.upload = self._begin(self.file)
 

@@ -33,9 +33,9 @@ _UPLOADS: Mapping[str, object] = {
 
 def openapi(routes: Iterable[Route], version: str) -> Mapping[str, object]:
     """The OpenAPI 3.1 document of these routes."""
-    routes = list(routes)
+    routes = [route for route in routes if route.described]
     types: list[Any] = [ErrorDocument]
-    for kind in (kind for route in routes for kind in (route.gives, route.takes)):
+    for kind in (kind for route in routes for kind in (route.gives, route.takes, route.form.document)):
         if kind is not None and kind not in types:
             types.append(kind)
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
@@ -98,6 +98,6 @@ def _responses(route: Route, schema_of: Mapping[str, Any]) -> dict[str, object]:
     for status in sorted(refusals):
         refusal: dict[str, object] = {"description": HTTPStatus(status).phrase}
         if status >= 400:
-            refusal["content"] = {"application/json": {"schema": schema_of[repr(ErrorDocument)]}}
+            refusal["content"] = {"application/json": {"schema": schema_of[repr(route.form.document)]}}
         responses[str(status)] = refusal
     return responses

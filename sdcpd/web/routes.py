@@ -14,6 +14,7 @@ import msgspec
 from klein import Klein
 from msgspec import Struct
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
@@ -23,16 +24,17 @@ from sdcpd.logs import logger
 from sdcpd.scopes import SCOPES
 from sdcpd.web.access import Access, Client
 from sdcpd.web.answer import Answer, header_of, write
-from sdcpd.web.errors import ErrorBody, Refusal, error_answer, refused
+from sdcpd.web.errors import NATIVE, ErrorBody, Form, Refusal, refused
 from sdcpd.web.site import Request, redacted
 from sdcpd.web.upload import Body
 
-__all__ = ["Call", "Parameter", "Route", "tree"]
+__all__ = ["Call", "Parameter", "Result", "Route", "streams", "tree"]
 
 T = TypeVar("T")
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _PRINTER = re.compile(r"/printers/<(?:\w+:)?(\w+)>")
 _audit = logger("sdcpd.audit")
+_PART = re.compile(r"<(?:(\w+):)?\w+>")
 Result = Answer | IResource | Deferred[Answer]
 """What a handler may give back; a resource renders itself (files, streams)."""
 
@@ -143,6 +145,10 @@ class Route(Struct, frozen=True):
     only what such a key may see. Where the path names the printer they may, and nothing has to be said."""
     audited: bool = True
     """Whether the audit log says who did it, where it changes something."""
+    form: Form = NATIVE
+    """How it says that something went wrong."""
+    described: bool = True
+    """Whether ``/openapi.json`` tells of it; not of the second path to the same thing."""
 
     def __post_init__(self) -> None:
         if self.scope is not None and self.scope not in SCOPES:
@@ -174,10 +180,11 @@ class _Tree(Resource):
 
     isLeaf = True
 
-    def __init__(self, klein: Klein, routes: Iterable[Route], access: Access) -> None:
+    def __init__(self, klein: Klein, routes: Iterable[Route], access: Access, form_of: Callable[[bytes], Form]) -> None:
         super().__init__()
         self._klein = klein.resource()
         self._access = access
+        self._form_of = form_of
         self._plain = {r.path.encode("ascii"): r for r in routes if r.method == "GET" and "<" not in r.path}
 
     def render(self, request: IRequest) -> bytes | int:
@@ -185,8 +192,8 @@ class _Tree(Resource):
         cast(Request, request).also = self._access.headers(request)
         try:
             preflight = self._access.preflight(request)
-        except Refusal as refusal:
-            preflight = refusal.answer
+        except Refusal:
+            preflight = _refused(request, self._form_of)
         if preflight is not None:
             return write(request, preflight)
         route = self._plain.get(request.path) if request.method == b"GET" else None
@@ -198,7 +205,7 @@ class _Tree(Resource):
             return cast(int, self._klein.render(request))
         except (UnicodeDecodeError, HTTPException):
             body = ErrorBody("bad_request", "The path or the Host is no UTF-8 text or no name.", "Check the address.")
-            return write(request, error_answer(400, body))
+            return write(request, self._form_of(request.path).answer(request, 400, body, {}))
 
     def _render_plain(self, route: Route, request: Request) -> int:
         def run() -> Any:
@@ -214,21 +221,42 @@ class _Tree(Resource):
                 request.finish()
 
         # What ``refused`` hands on is the end of a client that left.
-        answered.addErrback(refused).addCallbacks(finish, lambda _: None)
+        answered.addErrback(refused, request, route.form).addCallbacks(finish, lambda _: None)
         return NOT_DONE_YET
 
 
-def tree(routes: Iterable[Route], access: Access) -> IResource:
-    """Routes as a resource; every answer, good or bad, leaves in one piece."""
+def tree(routes: Iterable[Route], access: Access, form_of: Callable[[bytes], Form] = lambda path: NATIVE) -> IResource:
+    """Routes as a resource; every answer, good or bad, leaves in one piece.
+
+    ``form_of`` says in which form a path is refused that no route has.
+    """
     routes = list(routes)
     klein = Klein()
     for route in routes:
         klein.route(route.path, methods=[route.method], endpoint=f"{route.method} {route.path}")(
             _handler(route, access)
         )
-    klein.handle_errors(NotFound)(_unrouted(access, _not_found))
-    klein.handle_errors(MethodNotAllowed)(_unrouted(access, _not_allowed))
-    return _Tree(klein, routes, access)
+    klein.handle_errors(NotFound)(_unrouted(access, form_of, _not_found))
+    klein.handle_errors(MethodNotAllowed)(_unrouted(access, form_of, _not_allowed))
+    return _Tree(klein, routes, access, form_of)
+
+
+def streams(routes: Iterable[Route]) -> Callable[[bytes, bytes], bool]:
+    """Tells of a method and a path (decoded, with single slashes) whether its body is streamed to a route."""
+    found = [(r.method.encode("ascii"), re.compile(_pattern(r.path), re.DOTALL)) for r in routes if r.upload]
+
+    def streamed(method: bytes, path: bytes) -> bool:
+        return any(method == own and pattern.fullmatch(path) for own, pattern in found)
+
+    return streamed
+
+
+def _pattern(path: str) -> bytes:
+    parts = _PART.split(path)  # text, converter, text, ...
+    text = "".join(
+        re.escape(part or "") if n % 2 == 0 else ".+" if part == "path" else "[^/]+" for n, part in enumerate(parts)
+    )
+    return text.encode("ascii")
 
 
 def _handler(route: Route, access: Access) -> Callable[..., Deferred[bytes | IResource]]:
@@ -237,33 +265,38 @@ def _handler(route: Route, access: Access) -> Callable[..., Deferred[bytes | IRe
             return route.call(access, request, parts)
 
         answered: Deferred[Answer | IResource] = maybeDeferred(run)
-        answered.addErrback(refused)
+        answered.addErrback(refused, request, route.form)
         return answered.addCallback(lambda answer: write(request, answer) if isinstance(answer, Answer) else answer)
 
     return handle
 
 
-def _unrouted(access: Access, answer: Callable[[IRequest, Any], Answer]) -> Any:
+def _unrouted(access: Access, form_of: Callable[[bytes], Form], answer: Callable[[IRequest, Any, Form], Answer]) -> Any:
     """Where no route is, the same rules hold: nobody learns from the paths what a key would tell."""
 
     def handle(request: IRequest, failure: Any) -> bytes:
         try:
             access.check(request, None)
-        except Refusal as refusal:
-            return write(request, refusal.answer)
-        return write(request, answer(request, failure))
+        except Refusal:
+            return write(request, _refused(request, form_of))
+        return write(request, answer(request, failure, form_of(request.path)))
 
     return handle
 
 
-def _not_found(request: IRequest, failure: object) -> Answer:
+def _refused(request: IRequest, form_of: Callable[[bytes], Form]) -> Answer:
+    """The answer to the ``Refusal`` that is being handled."""
+    return cast(Answer, refused(Failure(), request, form_of(request.path)))
+
+
+def _not_found(request: IRequest, failure: object, form: Form) -> Answer:
     path = request.path.decode("utf-8", "replace")[:200]
     body = ErrorBody("not_found", f"There is nothing at {path}.", "GET /openapi.json lists what there is.")
-    return error_answer(404, body)
+    return form.answer(request, 404, body, {})
 
 
-def _not_allowed(request: IRequest, failure: Any) -> Answer:
+def _not_allowed(request: IRequest, failure: Any, form: Form) -> Answer:
     allowed = ", ".join(sorted(failure.value.valid_methods or ()))
     method = request.method.decode("ascii", "replace")[:20]
     body = ErrorBody("method_not_allowed", f"{method} is not possible here; possible: {allowed}.")
-    return error_answer(405, body, {"Allow": allowed})
+    return form.answer(request, 405, body, {"Allow": allowed})

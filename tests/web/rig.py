@@ -29,6 +29,7 @@ from sdcpd.codec.sdcp import Announcement
 from sdcpd.codec.status import Generation, PrintInfo, Status, TransferInfo
 from sdcpd.config import parse
 from sdcpd.errors import PrinterOffline
+from sdcpd.filenews import FileNews
 from sdcpd.files import FileStore, Limits
 from sdcpd.fleet import Beforehand, Fleet, Printer
 from sdcpd.jobs import Jobs
@@ -225,6 +226,7 @@ class Rig:
         self.links = Links(self.fleet, self.clock, self.wall)
         self.limits = limits or Limits(quota=0, max_size=2**31 - 1, reserve=0)
         self.store = FileStore(directory / "files", self.limits, at_once, self.wall)
+        self.store.subscribe(FileNews(self.fleet).changed)
         self.downloads_port = 8081
         self.offers = Offers(lambda: self.downloads_port)
         self.journal = Journal("", directory, at_once, self.clock)

@@ -5,6 +5,7 @@ import re
 from twisted.internet.defer import CancelledError
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.test.requesthelper import DummyRequest
 
 from sdcpd import errors
 from sdcpd.web.errors import Refusal, refused
@@ -40,7 +41,7 @@ class RefusedTests(SynchronousTestCase):
     def test_every_word(self) -> None:
         """Each failure has its status, its own code for programs, and its message and hint for people."""
         for kind, status in EXPECTED.items():
-            answer = refused(Failure(kind("This is wrong.", "Do that.")))
+            answer = refused(Failure(kind("This is wrong.", "Do that.")), DummyRequest([]))
             assert not isinstance(answer, Failure)
             self.assertEqual(answer.status, status, kind)
             expected = f'{{"error":{{"code":"{kind.code}","message":"This is wrong.","hint":"Do that."}}}}'
@@ -48,21 +49,21 @@ class RefusedTests(SynchronousTestCase):
 
     def test_printer_refusal(self) -> None:
         """A printer's refusal carries the number that it sent."""
-        answer = refused(Failure(errors.CommandRefused("PAUSE was refused.", 4)))
+        answer = refused(Failure(errors.CommandRefused("PAUSE was refused.", 4)), DummyRequest([]))
         assert not isinstance(answer, Failure)
         self.assertEqual(answer.status, 409)
         self.assertEqual(answer.body, b'{"error":{"code":"command_refused","message":"PAUSE was refused.","ack":4}}')
 
     def test_refusal_of_http(self) -> None:
         """A refusal of HTTP itself has its own status, code and headers."""
-        answer = refused(Failure(Refusal(418, "teapot", "I am one.", headers={"X-Tea": "green"})))
+        answer = refused(Failure(Refusal(418, "teapot", "I am one.", headers={"X-Tea": "green"})), DummyRequest([]))
         assert not isinstance(answer, Failure)
         self.assertEqual((answer.status, answer.headers), (418, {"X-Tea": "green"}))
 
     def test_nobody_there(self) -> None:
         """When the client has left there is no answer, and nothing in the log."""
         failure = Failure(CancelledError())
-        self.assertIs(refused(failure), failure)
+        self.assertIs(refused(failure, DummyRequest([])), failure)
         self.assertEqual(self.flushLoggedErrors(), [])
 
 

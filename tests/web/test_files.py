@@ -6,7 +6,6 @@ from typing import Any
 
 from sdcpd.codec.status import Status
 from sdcpd.files import Limits
-from sdcpd.web.files import is_upload
 from tests.codec.vectors import vector
 from tests.web.rig import EPOCH, SATURN, WebCase, goo, md5
 
@@ -195,12 +194,6 @@ class UploadTests(FilesCase):
             reply = self.rig.ask("PUT", target)
             self.assert_refused(reply, 405, "method_not_allowed")
             self.assertEqual(reply.headers["allow"], "GET, HEAD, POST")
-
-    def test_what_streams(self) -> None:
-        """Only uploads of files are streamed; other bodies are small and complete."""
-        self.assertTrue(is_upload(b"PUT", b"/v1/files/a.goo"))
-        for method, path in ((b"POST", b"/v1/files/a.goo"), (b"PUT", b"/v1/files"), (b"PUT", b"/v1/printers/a")):
-            self.assertFalse(is_upload(method, path))
 
 
 class ListTests(FilesCase):

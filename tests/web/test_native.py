@@ -109,6 +109,7 @@ class PrintTests(NativeCase):
             types,
             [
                 "online",
+                "file_added",
                 "transfer_started",
                 "transfer_done",
                 "print_started",

@@ -1,0 +1,145 @@
+"""``printer/...`` that changes something: start, pause, resume, cancel, stop, restart, and scripts of those.
+
+One decision: every wish goes to ``Jobs`` and is answered with what came of it there. A start is answered when the job
+is accepted, for the transfer may take minutes; what is refused is refused in the words of the real server, where it
+has any.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+
+from sdcpd.codec.status import Phase
+from sdcpd.errors import FileMissing, NotNow
+from sdcpd.files import FileStore
+from sdcpd.fleet import Fleet, Printer
+from sdcpd.jobs import Jobs
+from sdcpd.web.gcode import HELP, Step, Verb, steps_of
+from sdcpd.web.moonraker.endpoint import OK, Ask, Endpoint
+from sdcpd.web.moonraker.form import no
+from sdcpd.web.moonraker.places import gcode_name
+from sdcpd.web.routes import Parameter
+
+__all__ = ["ControlEndpoints"]
+
+_NOTHING_TO_STOP = frozenset({Phase.IDLE, Phase.ATTENTION})
+
+
+class ControlEndpoints:
+    """Handlers over the jobs."""
+
+    def __init__(self, fleet: Fleet, jobs: Jobs, store: FileStore) -> None:
+        self._fleet = fleet
+        self._jobs = jobs
+        self._store = store
+        name = (Parameter("filename", "the file, with its folders"),)
+        script = (Parameter("script", f"lines of {', '.join(HELP)}"),)
+        also = (400, 503, 504)
+        self.endpoints = (
+            Endpoint("POST", "/printer/print/start", "control", self.start, str, query=name, also=also),
+            Endpoint("POST", "/printer/print/pause", "control", self.pause, str, also=also),
+            Endpoint("POST", "/printer/print/resume", "control", self.resume, str, also=also),
+            Endpoint("POST", "/printer/print/cancel", "control", self.cancel, str, also=also),
+            Endpoint("POST", "/printer/emergency_stop", "control", self.emergency_stop, str, also=also),
+            Endpoint("POST", "/printer/restart", "control", self.restart, str, also=also),
+            Endpoint("POST", "/printer/firmware_restart", "control", self.restart, str, also=also),
+            Endpoint("POST", "/printer/gcode/script", "control", self.script, str, query=script, also=also),
+            Endpoint("GET", "/printer/gcode/help", "view", self.help, dict[str, str]),
+        )
+
+    def start(self, ask: Ask) -> Deferred[str]:
+        """Print a stored file: delivered if the printer lacks it, then started; answered when that is accepted."""
+        return self._start(ask, ask.arguments.text("filename"))
+
+    def _start(self, ask: Ask, name: str) -> Deferred[str]:
+        try:
+            file = self._store.get(gcode_name(name))
+        except FileMissing as error:
+            raise no(400, "unable to open file") from error
+        try:
+            job = self._jobs.print(ask.printer.id, file, None, ask.client.name)
+        except NotNow as error:
+            if ask.printer.phase in (Phase.IDLE, Phase.OFFLINE) and self._jobs.current(ask.printer.id) is None:
+                raise
+            raise no(400, "SD busy") from error
+        return self._jobs.kept(job).addCallback(_ok)
+
+    def pause(self, ask: Ask) -> Deferred[str]:
+        """Pause the print; answered when the board has acknowledged it."""
+        try:
+            return self._jobs.pause(ask.printer.id).addCallback(_ok)
+        except NotNow as error:
+            raise no(400, "not printing") from error
+
+    def resume(self, ask: Ask) -> Deferred[str]:
+        """Go on with a paused print; answered when the board has acknowledged it."""
+        try:
+            return self._jobs.resume(ask.printer.id).addCallback(_ok)
+        except NotNow as error:
+            raise no(400, "not paused") from error
+
+    def cancel(self, ask: Ask) -> Deferred[str]:
+        """Stop the print, or a transfer before it; answered when the board has acknowledged it."""
+        try:
+            return self._stop(ask.printer)
+        except NotNow as error:
+            raise no(400, "not printing") from error
+
+    def emergency_stop(self, ask: Ask) -> Deferred[str]:
+        """Stop whatever prints; this is the ordinary stop, no power is cut."""
+        try:
+            return self._stop(ask.printer)
+        except NotNow:
+            if self._fleet.get(ask.printer.id).phase not in _NOTHING_TO_STOP:
+                raise
+            return succeed(OK)
+
+    def _stop(self, printer: Printer) -> Deferred[str]:
+        job = self._jobs.current(printer.id)
+        stopped = self._jobs.stop(printer.id)
+        if stopped is not None:
+            return stopped.addCallback(_ok)
+        assert job is not None, "only a job can be ended without a word to the printer"
+        return self._jobs.kept(job).addCallback(_ok)
+
+    def restart(self, ask: Ask) -> str:
+        """Build the connection to the printer anew: boards have no restart. A print goes on meanwhile."""
+        try:
+            self._jobs.reconnect(ask.printer.id)
+        except NotNow as error:
+            raise no(400, "file transfer in progress") from error
+        return OK
+
+    def script(self, ask: Ask) -> Deferred[str]:
+        """Run the few commands that have a meaning here; any other G-code is refused."""
+        steps = steps_of(ask.arguments.text("script"))
+        if steps is None:
+            raise no(400, "G-code is not supported: resin printer on SDCP")
+        return Deferred.fromCoroutine(self._run(ask, steps))
+
+    async def _run(self, ask: Ask, steps: list[Step]) -> str:
+        for step in steps:
+            if step.verb is Verb.PRINT:
+                await self._start(ask, step.text)
+            elif step.verb is Verb.SAY:
+                self._fleet.happened(ask.printer.id, "message", {"text": step.text})
+            else:
+                await self._command(ask, step.verb)
+        return OK
+
+    def _command(self, ask: Ask, verb: Verb) -> Deferred[str]:
+        if verb is Verb.PAUSE:
+            return self.pause(ask)
+        if verb is Verb.RESUME:
+            return self.resume(ask)
+        return self.cancel(ask) if verb is Verb.CANCEL else self.emergency_stop(ask)
+
+    def help(self, ask: Ask) -> dict[str, str]:
+        """The commands that are understood."""
+        return dict(HELP)
+
+
+def _ok(_: Any) -> str:
+    return OK

@@ -1,0 +1,165 @@
+"""``server/files/directory``, ``move`` and ``copy``.
+
+One decision: the old rules are kept. A source must exist; nothing leaves its root; what a job needs is neither moved
+nor overwritten, but may be copied; and a folder that is renamed to one that exists goes into it (reference apis.md
+1.2).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred, DeferredList, succeed
+
+from sdcpd.files import FileStore, StoredFile
+from sdcpd.fleet import Fleet
+from sdcpd.names import base_name, inside
+from sdcpd.web.moonraker.endpoint import Ask, Endpoint
+from sdcpd.web.moonraker.files import Changed
+from sdcpd.web.moonraker.form import no
+from sdcpd.web.moonraker.metadata import Metadata
+from sdcpd.web.moonraker.places import GCODES, ROOTS, Place, place_of
+from sdcpd.web.moonraker.shelf import Item, Shelf, item_of
+from sdcpd.web.routes import Parameter
+
+__all__ = ["FolderEndpoints"]
+
+
+class FolderEndpoints:
+    """Handlers over the shelf."""
+
+    def __init__(self, store: FileStore, shelf: Shelf, metadata: Metadata, fleet: Fleet) -> None:
+        self._store = store
+        self._shelf = shelf
+        self._metadata = metadata
+        self._fleet = fleet
+        here = "/server/files/directory"
+        path = Parameter("path", "root and folder: gcodes/minis; gcodes if absent")
+        extended = Parameter("extended", "true: the files' metadata, too", "boolean")
+        force = Parameter("force", "true: with all that is in it", "boolean")
+        both = (Parameter("source", "root and path"), Parameter("dest", "root and path"))
+        also = (400, 403)
+        self.endpoints = (
+            Endpoint("GET", here, "view", self.get, query=(path, extended), also=also),
+            Endpoint("POST", here, "upload", self.make, Changed, query=(path,), also=also),
+            Endpoint("DELETE", here, "upload", self.delete, Changed, query=(path, force), also=also),
+            Endpoint("POST", "/server/files/move", "upload", self.move, Changed, query=both, also=also),
+            Endpoint("POST", "/server/files/copy", "upload", self.copy, Changed, query=both, also=also),
+        )
+
+    def get(self, ask: Ask) -> Deferred[dict[str, Any]]:
+        """What is directly in a folder, and how full the disk is."""
+        place = place_of(ask.arguments.text("path", GCODES))
+        mine = place.root == GCODES
+        if place.path and not (mine and self._shelf.is_folder(place.path)):
+            raise no(400, f"Directory does not exist: {place.whole}")
+        folders, files = self._shelf.listed(place.path) if mine else ([], [])
+        usage = self._store.usage
+        answer = {
+            "dirs": [{"dirname": f.name, "modified": f.modified, "size": f.size, "permissions": "rw"} for f in folders],
+            "files": [_entry(file) for file in files],
+            "disk_usage": {"total": usage.used + usage.free, "used": usage.used, "free": usage.free},
+            "root_info": {"name": place.root, "permissions": ROOTS[place.root]},
+        }
+        if not ask.arguments.flag("extended"):
+            return succeed(answer)
+
+        def merge(found: list[tuple[bool, dict[str, Any]]]) -> dict[str, Any]:
+            known = [more if good else {} for good, more in found]
+            answer["files"] = [{**more, **_entry(f)} for f, more in zip(files, known, strict=True)]
+            return answer
+
+        asked = DeferredList([self._metadata.of(file) for file in files], consumeErrors=True)
+        return asked.addCallback(merge)
+
+    def make(self, ask: Ask) -> Changed:
+        """Make a folder."""
+        place = self._writable(ask, "path")
+        item = self._shelf.make(place.path)
+        self._tell(ask, "create_dir", item)
+        return Changed(item, "create_dir")
+
+    def delete(self, ask: Ask) -> Deferred[Changed]:
+        """Delete a folder; with what is in it only when forced, and never what a job needs."""
+        place = self._writable(ask, "path")
+        if not self._shelf.is_folder(place.path):
+            raise no(400, f"Directory does not exist: {place.whole}")
+        folders, files = self._shelf.listed(place.path)
+        if (folders or files) and not ask.arguments.flag("force"):
+            raise no(400, f"Directory is not empty: {place.whole}")
+        inner = self._store.inside(place.path)
+        self._shelf.must_be_idle(inner)
+
+        def gone(_: object) -> Changed:
+            self._shelf.forget(place.path)
+            item = Item(place.path)
+            self._tell(ask, "delete_dir", item)
+            return Changed(item, "delete_dir")
+
+        return (self._store.delete_folder(place.path) if inner else succeed(None)).addCallback(gone)
+
+    def move(self, ask: Ask) -> Deferred[Changed]:
+        """Give a file or a folder another name or place."""
+        return Deferred.fromCoroutine(self._give(ask, keep=False))
+
+    def copy(self, ask: Ask) -> Deferred[Changed]:
+        """Give a file or a folder a second name; this takes no room."""
+        return Deferred.fromCoroutine(self._give(ask, keep=True))
+
+    async def _give(self, ask: Ask, *, keep: bool) -> Changed:
+        source, dest = self._writable(ask, "source"), self._writable(ask, "dest")
+        file = self._shelf.file(source.path)
+        if file is None and not self._shelf.is_folder(source.path):
+            raise no(400, f"File or directory does not exist: {source.whole}")
+        to = dest.path
+        if self._shelf.is_folder(to):  # into it, as the real server does
+            to = f"{to}/{base_name(source.path)}"
+        if to == source.path or (file is None and inside(to, source.path)):
+            raise no(400, f"Cannot place {source.whole} into itself")
+        if file is None and self._shelf.is_folder(to):
+            raise no(400, f"Directory already exists: {GCODES}/{to}")
+        if not keep:
+            self._shelf.must_be_idle(self._shelf.files(source.path))
+        given = await self._given(source.path, to, file, keep)
+        item = item_of(given) if given is not None else Item(to)
+        action = ("create" if keep else "move") + ("_file" if file is not None else "_dir")
+        source_item = {"path": source.path, "root": GCODES}
+        if file is None:
+            self._tell(ask, action, item, source_item)
+        return Changed(item, action, source_item)
+
+    async def _given(self, source: str, to: str, file: StoredFile | None, keep: bool) -> StoredFile | None:
+        if file is not None:
+            replaced = self._shelf.file(to)
+            if replaced is not None:
+                self._shelf.must_be_idle([replaced])
+                await self._store.delete(replaced.name)
+        if file is not None or self._store.inside(source):
+            found = await (self._store.copy if keep else self._store.move)(source, to)
+        else:
+            found = []
+        if file is None:
+            (self._shelf.copied if keep else self._shelf.renamed)(source, to)
+        return found[0] if file is not None else None
+
+    def _writable(self, ask: Ask, name: str) -> Place:
+        ask.must_be_unlimited()
+        place = place_of(ask.arguments.text(name))
+        place.must_be_writable()
+        if not place.path:
+            raise no(400, f"The root {place.root} itself stays as it is")
+        return place
+
+    def _tell(self, ask: Ask, action: str, item: Item, source: dict[str, str] | None = None) -> None:
+        told: dict[str, object] = {"action": action, "item": msgspec.structs.asdict(item)}
+        self._fleet.noticed("folder_changed", told if source is None else {**told, "source_item": source})
+
+
+def _entry(file: StoredFile) -> dict[str, Any]:
+    return {
+        "filename": base_name(file.name),
+        "modified": file.uploaded_at,
+        "size": file.size,
+        "permissions": "rw",
+    }

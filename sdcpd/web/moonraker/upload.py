@@ -1,0 +1,152 @@
+"""``POST server/files/upload``: a form with a file, before or behind its other fields.
+
+One decision: the answer comes when the file is stored, never later. A print that was asked for and cannot be started
+now does not undo the upload: the answer says that it was not started, and why (reference apis.md 5.5, 5 to 7).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from urllib.parse import quote
+
+from msgspec import Struct
+from twisted.internet.defer import Deferred
+
+from sdcpd.errors import SdcpdError
+from sdcpd.files import FileStore, StoredFile, Upload
+from sdcpd.jobs import Jobs
+from sdcpd.progress import JobState
+from sdcpd.web.answer import Answer, json_answer
+from sdcpd.web.moonraker.endpoint import Ask, Endpoint
+from sdcpd.web.moonraker.form import no
+from sdcpd.web.moonraker.places import GCODES, place_of
+from sdcpd.web.moonraker.shelf import Item, Shelf, item_of
+from sdcpd.web.multipart import FORM, FilePart, Form, receive_form
+
+__all__ = ["UploadEndpoint"]
+
+_YES = frozenset({"true", "1", "yes", "on"})
+
+
+class Uploaded(Struct, frozen=True, omit_defaults=True):
+    """A stored file; ``result`` is for clients of the old server, ``item`` for those of the new one."""
+
+    result: str
+    item: Item
+    action: str
+    print_started: bool
+    print_queued: bool
+    message: str = ""
+    """Why a print that was asked for was not started."""
+
+
+class Hashed:
+    """An upload whose SHA-256 is known in the end: a form may name it behind the file."""
+
+    def __init__(self, upload: Upload) -> None:
+        self.upload = upload
+        self._hash = hashlib.sha256()
+
+    @property
+    def sha256(self) -> str:
+        """Of what has arrived, in lower-case hex digits."""
+        return self._hash.hexdigest()
+
+    def write(self, data: bytes) -> None:
+        """Take the next piece."""
+        self._hash.update(data)
+        self.upload.write(data)
+
+    def finish(self) -> Deferred[StoredFile]:
+        """Keep the file."""
+        return self.upload.finish()
+
+    def abort(self) -> None:
+        """Forget the file."""
+        self.upload.abort()
+
+
+class UploadEndpoint:
+    """A handler over the store and the jobs."""
+
+    def __init__(self, store: FileStore, shelf: Shelf, jobs: Jobs) -> None:
+        self._store = store
+        self._shelf = shelf
+        self._jobs = jobs
+        also = (400, 403, 413, 422, 507)
+        self.endpoints = (
+            Endpoint(
+                "POST",
+                "/server/files/upload",
+                "upload",
+                self.post,
+                Uploaded,
+                201,
+                rpc=None,
+                wrapped=False,
+                upload=FORM,
+                also=also,
+            ),
+        )
+
+    def post(self, ask: Ask) -> Deferred[Answer]:
+        """Store the file of a form, and print it if the form says so; ``root``, ``path``, ``print``, ``checksum``."""
+        call = ask.http
+
+        def begin(part: FilePart) -> Hashed:
+            return Hashed(self._store.begin(part.filename, None, form.at_least))
+
+        form = Form(call.header("content-type"), call.body.length, begin)
+        self._store.check_room(form.at_least)
+        before = {file.name for file in self._store.list()}
+
+        def finish(hashed: Hashed) -> Deferred[StoredFile]:
+            upload = hashed.upload
+            self._name(upload, form.fields, form.file.folder if form.file is not None else "")
+            wanted = form.fields.get("checksum", "").strip().lower()
+            if wanted and wanted != hashed.sha256:
+                raise no(422, f"File checksum mismatch: expected {wanted[:64]!r}, calculated '{hashed.sha256}'")
+            return upload.finish()
+
+        async def stored(file: StoredFile) -> Answer:
+            action = "modify_file" if file.name in before else "create_file"
+            wanted = form.fields.get("print", "").strip().casefold() in _YES
+            started, queued, message = await self._print(ask, file) if wanted else (False, False, "")
+            location = f"{_base(ask)}/server/files/{GCODES}/{quote(file.name)}"
+            answer = Uploaded(file.name, item_of(file), action, started, queued, message)
+            return json_answer(answer, 201, {"Location": location})
+
+        received = receive_form(call.body, form, finish)
+        return received.addCallback(lambda file: Deferred.fromCoroutine(stored(file)))
+
+    def _name(self, upload: Upload, fields: dict[str, str], within: str) -> None:
+        """Put the upload where its form says: in ``path``, which comes with it, or in a folder named with the file."""
+        place = place_of(f"{fields.get('root', '').strip() or GCODES}/{fields.get('path', '').strip()}")
+        place.must_be_writable()
+        inner = place_of(f"{GCODES}/{within}").path
+        folder = "/".join(part for part in (place.path, inner) if part)
+        if inner and not self._shelf.is_folder(folder):
+            raise no(400, f"Directory does not exist: {GCODES}/{folder}")
+        if folder:
+            upload.rename(f"{folder}/{upload.name}")
+
+    async def _print(self, ask: Ask, file: StoredFile) -> tuple[bool, bool, str]:
+        """Whether the print was started, whether it waits in the queue, and why it was not started."""
+        if "control" not in ask.client.scopes:
+            return False, False, "The file is stored; starting a print needs the scope 'control' as well."
+        try:
+            job = await self._jobs.kept(self._jobs.print(ask.printer.id, file, None, ask.client.name))
+        except SdcpdError as error:
+            return False, False, f"{error.message} {error.hint}".strip()
+        if job.state is JobState.QUEUED and job.reason is not None:
+            return False, True, job.message or ""
+        return True, False, ""
+
+
+def _base(ask: Ask) -> str:
+    """Where this printer's tree begins in the address that was asked."""
+    path = ask.http.request.path.decode("ascii", "replace")
+    scheme = "https" if ask.http.request.isSecure() else "http"
+    host = ask.http.header("host")
+    prefix = path.removesuffix("/server/files/upload")
+    return f"{scheme}://{host}{prefix}" if host else prefix

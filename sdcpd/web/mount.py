@@ -1,0 +1,87 @@
+"""Where a dialect's tree stands: under each printer's own path, and at the root for the one that is meant.
+
+One decision: a dialect knows one printer, so its routes are declared with paths relative to a printer and get the
+printer as an argument; which one it is, is settled here and nowhere else. At the root that is the only printer or
+``[sdcpd] default_printer``; with several and no default nothing is guessed (reference apis.md 3.2).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import wraps
+from typing import Any
+
+from msgspec.structs import replace
+
+from sdcpd.errors import PrinterUnknown
+from sdcpd.fleet import Fleet, Printer
+from sdcpd.web.errors import NATIVE, Form, Refusal
+from sdcpd.web.routes import Call, Result, Route
+
+__all__ = ["Mount"]
+
+_PREFIX = re.compile(rb"/printers/[^/]+(?=/)")
+_MOST_NAMED = 20
+"""Printers that are listed to somebody who has to choose one."""
+
+
+class Mount:
+    """Puts trees of routes, each with its form of errors, at ``/printers/<name>/...`` and at ``/...``."""
+
+    def __init__(self, fleet: Fleet, default: str) -> None:
+        self.default = default
+        """A slug or MainboardID, empty for none; may name a printer that is yet to come."""
+        self._fleet = fleet
+        self._forms: dict[bytes, Form] = {}
+
+    def put(self, form: Form, routes: Iterable[Route]) -> tuple[Route, ...]:
+        """The routes as they stand in the whole tree. Their handlers are called with the ``Call`` and the printer."""
+        routes = list(routes)
+        for route in routes:
+            self._forms[route.path.split("/")[1].encode("ascii")] = form
+        put = (self._below(replace(route, form=form)) for route in routes)
+        return tuple(both for pair in put for both in pair)
+
+    def form_of(self, path: bytes) -> Form:
+        """In which form this path is refused: a dialect's, if it begins as that dialect's paths do."""
+        own = _PREFIX.sub(b"", path, count=1)
+        return self._forms.get(own.split(b"/")[1] if b"/" in own else b"", NATIVE)
+
+    def _below(self, route: Route) -> tuple[Route, Route]:
+        @wraps(route.handle)
+        def named(call: Call, name: str, **parts: Any) -> Result:
+            return route.handle(call, self._fleet.get(name), **parts)
+
+        @wraps(route.handle)
+        def meant(call: Call, **parts: Any) -> Result:
+            printer = self._meant(call)
+            call.client.check(printer.id)
+            return route.handle(call, printer, **parts)
+
+        return (
+            replace(route, path=f"/printers/<name>{route.path}", handle=named),
+            replace(route, handle=meant, limited=True, described=False),
+        )
+
+    def _meant(self, call: Call) -> Printer:
+        """The printer that a path without one means; a ``Refusal`` that lists them if that is not sure."""
+        if self.default:
+            try:
+                return self._fleet.get(self.default)
+            except PrinterUnknown:
+                message = f"The default printer {self.default!r} was not seen yet."
+                raise self._choose(call, message) from None
+        if len(self._fleet) == 1:
+            return next(iter(self._fleet))
+        if not len(self._fleet):
+            raise Refusal(404, "no_printer", "No printer was seen yet.", "Switch it on, in the same network.")
+        raise self._choose(call, "Several printers are served here.")
+
+    def _choose(self, call: Call, message: str) -> Refusal:
+        slugs = [printer.slug for printer in self._fleet if call.client.sees(printer.id)]
+        listed = ", ".join(slugs[:_MOST_NAMED]) + (", ..." if len(slugs) > _MOST_NAMED else "")
+        host = call.header("host") or "<this server>"
+        scheme = "https" if call.request.isSecure() else "http"
+        hint = f"Use {scheme}://{host}/printers/<id>. Known: {listed or 'none yet'}."
+        return Refusal(404, "which_printer", message, hint)
