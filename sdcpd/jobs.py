@@ -143,8 +143,7 @@ class Jobs:
 
     def current(self, mainboard_id: str) -> Job | None:
         """The job under way on a printer."""
-        flow = self._flows.get(mainboard_id)
-        return flow.job if flow is not None else None
+        return flow.job if (flow := self._flows.get(mainboard_id)) else None
 
     # -- wishes ----------------------------------------------------------------------------------------------
 
@@ -187,9 +186,8 @@ class Jobs:
 
         Fails with ``StoreError`` if that cannot be; the job is given up then, unless its start is under way.
         """
-        return self._journal.write(self.get(job.id)).addCallbacks(
-            lambda _: self.get(job.id), self._unkept, errbackArgs=(job,)
-        )
+        written = self._journal.write(self.get(job.id))
+        return written.addCallbacks(lambda _: self.get(job.id), self._unkept, errbackArgs=(job,))
 
     def _unkept(self, failure: Failure, job: Job) -> Failure:
         flow = self._flows.get(job.printer)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from twisted.internet.defer import CancelledError
 from twisted.python.failure import Failure
@@ -11,6 +12,7 @@ from sdcpd import errors
 from sdcpd.web.errors import Refusal, refused
 from tests.web.rig import SATURN, SECURE, WebCase
 
+NOBODY: Any = DummyRequest([])
 EXPECTED = {
     errors.PrinterUnknown: 404,
     errors.PrinterOffline: 503,
@@ -41,7 +43,7 @@ class RefusedTests(SynchronousTestCase):
     def test_every_word(self) -> None:
         """Each failure has its status, its own code for programs, and its message and hint for people."""
         for kind, status in EXPECTED.items():
-            answer = refused(Failure(kind("This is wrong.", "Do that.")), DummyRequest([]))
+            answer = refused(Failure(kind("This is wrong.", "Do that.")), NOBODY)
             assert not isinstance(answer, Failure)
             self.assertEqual(answer.status, status, kind)
             expected = f'{{"error":{{"code":"{kind.code}","message":"This is wrong.","hint":"Do that."}}}}'
@@ -49,21 +51,21 @@ class RefusedTests(SynchronousTestCase):
 
     def test_printer_refusal(self) -> None:
         """A printer's refusal carries the number that it sent."""
-        answer = refused(Failure(errors.CommandRefused("PAUSE was refused.", 4)), DummyRequest([]))
+        answer = refused(Failure(errors.CommandRefused("PAUSE was refused.", 4)), NOBODY)
         assert not isinstance(answer, Failure)
         self.assertEqual(answer.status, 409)
         self.assertEqual(answer.body, b'{"error":{"code":"command_refused","message":"PAUSE was refused.","ack":4}}')
 
     def test_refusal_of_http(self) -> None:
         """A refusal of HTTP itself has its own status, code and headers."""
-        answer = refused(Failure(Refusal(418, "teapot", "I am one.", headers={"X-Tea": "green"})), DummyRequest([]))
+        answer = refused(Failure(Refusal(418, "teapot", "I am one.", headers={"X-Tea": "green"})), NOBODY)
         assert not isinstance(answer, Failure)
         self.assertEqual((answer.status, answer.headers), (418, {"X-Tea": "green"}))
 
     def test_nobody_there(self) -> None:
         """When the client has left there is no answer, and nothing in the log."""
         failure = Failure(CancelledError())
-        self.assertIs(refused(failure, DummyRequest([])), failure)
+        self.assertIs(refused(failure, NOBODY), failure)
         self.assertEqual(self.flushLoggedErrors(), [])
 
 

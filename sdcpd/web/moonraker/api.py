@@ -30,6 +30,7 @@ from sdcpd.web.moonraker.queue import QueueEndpoints
 from sdcpd.web.moonraker.server import ServerEndpoints
 from sdcpd.web.moonraker.shelf import Shelf
 from sdcpd.web.moonraker.sockets import SocketEndpoints
+from sdcpd.web.moonraker.starts import Starts
 from sdcpd.web.moonraker.status import StatusEndpoints
 from sdcpd.web.moonraker.temperatures import Temperatures
 from sdcpd.web.moonraker.upload import UploadEndpoint
@@ -58,17 +59,18 @@ class MoonrakerApi:
     ) -> None:
         shelf = Shelf(store, jobs, wall)
         metadata = Metadata(store, jobs)
+        starts = Starts(fleet, jobs, store)
         notifications = NotificationsEndpoint(fleet, documents, clock, epoch)
         endpoints: tuple[Endpoint, ...] = (
             *ServerEndpoints(fleet, Temperatures(fleet, clock.seconds), version).endpoints,
             *MachineEndpoints(Host(clock.seconds, wall, Path("/proc"), Path("/sys"))).endpoints,
             *StatusEndpoints(documents, store, clock.seconds, notifications.cursor).endpoints,
-            *ControlEndpoints(fleet, jobs, store).endpoints,
-            *UploadEndpoint(store, shelf, jobs).endpoints,
+            *ControlEndpoints(fleet, jobs, store, starts).endpoints,
+            *UploadEndpoint(store, shelf, starts).endpoints,
             *FolderEndpoints(store, shelf, metadata, fleet).endpoints,
             *FileEndpoints(store, shelf, metadata).endpoints,
             *HistoryEndpoints(prints, store, metadata, wall).endpoints,
-            *QueueEndpoints(jobs, wall).endpoints,
+            *QueueEndpoints(jobs, store, starts, wall).endpoints,
             *AccessEndpoints(keys, tokens).endpoints,
             *notifications.endpoints,
             *SocketEndpoints().endpoints,

@@ -10,16 +10,19 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
 
 from sdcpd.codec.status import Phase
 from sdcpd.errors import FileMissing, NotNow
 from sdcpd.files import FileStore
 from sdcpd.fleet import Fleet, Printer
 from sdcpd.jobs import Jobs
+from sdcpd.plate import PlateNotClear
 from sdcpd.web.gcode import HELP, Step, Verb, steps_of
 from sdcpd.web.moonraker.endpoint import OK, Ask, Endpoint
 from sdcpd.web.moonraker.form import no
 from sdcpd.web.moonraker.places import gcode_name
+from sdcpd.web.moonraker.starts import Starts
 from sdcpd.web.routes import Parameter
 
 __all__ = ["ControlEndpoints"]
@@ -30,10 +33,11 @@ _NOTHING_TO_STOP = frozenset({Phase.IDLE, Phase.ATTENTION})
 class ControlEndpoints:
     """Handlers over the jobs."""
 
-    def __init__(self, fleet: Fleet, jobs: Jobs, store: FileStore) -> None:
+    def __init__(self, fleet: Fleet, jobs: Jobs, store: FileStore, starts: Starts) -> None:
         self._fleet = fleet
         self._jobs = jobs
         self._store = store
+        self._starts = starts
         name = (Parameter("filename", "the file, with its folders"),)
         script = (Parameter("script", f"lines of {', '.join(HELP)}"),)
         also = (400, 503, 504)
@@ -58,13 +62,14 @@ class ControlEndpoints:
             file = self._store.get(gcode_name(name))
         except FileMissing as error:
             raise no(400, "unable to open file") from error
-        try:
-            job = self._jobs.print(ask.printer.id, file, None, ask.client.name)
-        except NotNow as error:
-            if ask.printer.phase in (Phase.IDLE, Phase.OFFLINE) and self._jobs.current(ask.printer.id) is None:
-                raise
-            raise no(400, "SD busy") from error
-        return self._jobs.kept(job).addCallback(_ok)
+
+        def refused(failure: Failure) -> Failure:
+            idle = ask.printer.phase in (Phase.IDLE, Phase.OFFLINE) and self._jobs.current(ask.printer.id) is None
+            if failure.check(PlateNotClear) or not failure.check(NotNow) or idle:
+                return failure
+            raise no(400, "SD busy") from failure.value
+
+        return self._starts.now(ask, file).addCallbacks(_ok, refused)
 
     def pause(self, ask: Ask) -> Deferred[str]:
         """Pause the print; answered when the board has acknowledged it."""

@@ -50,11 +50,13 @@ _STATUSES = {409: 400, 422: 400, 502: 400}
 
 def trouble(status: int, body: ErrorBody) -> Trouble:
     """A native refusal as this dialect says it."""
+    if body.code == "no":
+        return Trouble(status, body.message)
     known = _ALWAYS.get(body.code)
     if known is not None:
         return known
     message = body.message
-    if body.hint and body.code != "no":
+    if body.hint:
         message = f"{message.rstrip('.')}. {body.hint}"
     return Trouble(_STATUSES.get(status, status), message)
 

@@ -12,15 +12,14 @@ from urllib.parse import quote
 from msgspec import Struct
 from twisted.internet.defer import Deferred
 
-from sdcpd.errors import SdcpdError
 from sdcpd.files import FileStore, StoredFile, Upload
-from sdcpd.jobs import Jobs
-from sdcpd.progress import JobState
 from sdcpd.web.answer import Answer, json_answer
+from sdcpd.web.judged import Judged
 from sdcpd.web.moonraker.endpoint import Ask, Endpoint
 from sdcpd.web.moonraker.form import no
 from sdcpd.web.moonraker.places import GCODES, place_of
 from sdcpd.web.moonraker.shelf import Item, Shelf, item_of
+from sdcpd.web.moonraker.starts import Starts
 from sdcpd.web.multipart import FORM, FilePart, Form, receive_form
 
 __all__ = ["UploadEndpoint"]
@@ -41,10 +40,10 @@ class Uploaded(Struct, frozen=True, omit_defaults=True):
 
 
 class Hashed:
-    """An upload whose SHA-256 is known in the end: a form may name it behind the file."""
+    """An upload that is judged on its way, and whose SHA-256 is known in the end, where a form may name it."""
 
-    def __init__(self, upload: Upload) -> None:
-        self.upload = upload
+    def __init__(self, judged: Judged) -> None:
+        self.judged = judged
         self._hash = hashlib.sha256()
 
     @property
@@ -55,24 +54,24 @@ class Hashed:
     def write(self, data: bytes) -> None:
         """Take the next piece."""
         self._hash.update(data)
-        self.upload.write(data)
+        self.judged.write(data)
 
     def finish(self) -> Deferred[StoredFile]:
         """Keep the file."""
-        return self.upload.finish()
+        return self.judged.finish()
 
     def abort(self) -> None:
         """Forget the file."""
-        self.upload.abort()
+        self.judged.abort()
 
 
 class UploadEndpoint:
     """A handler over the store and the jobs."""
 
-    def __init__(self, store: FileStore, shelf: Shelf, jobs: Jobs) -> None:
+    def __init__(self, store: FileStore, shelf: Shelf, starts: Starts) -> None:
         self._store = store
         self._shelf = shelf
-        self._jobs = jobs
+        self._starts = starts
         also = (400, 403, 413, 422, 507)
         self.endpoints = (
             Endpoint(
@@ -93,25 +92,28 @@ class UploadEndpoint:
         """Store the file of a form, and print it if the form says so; ``root``, ``path``, ``print``, ``checksum``."""
         call = ask.http
 
+        gate = self._starts.gate(ask)
+
         def begin(part: FilePart) -> Hashed:
-            return Hashed(self._store.begin(part.filename, None, form.at_least))
+            upload = self._store.begin(part.filename, None, form.at_least, gate.whole)
+            return Hashed(Judged(upload, gate.head, self._store.indexes.key))
 
         form = Form(call.header("content-type"), call.body.length, begin)
         self._store.check_room(form.at_least)
         before = {file.name for file in self._store.list()}
 
         def finish(hashed: Hashed) -> Deferred[StoredFile]:
-            upload = hashed.upload
+            upload = hashed.judged.upload
             self._name(upload, form.fields, form.file.folder if form.file is not None else "")
             wanted = form.fields.get("checksum", "").strip().lower()
             if wanted and wanted != hashed.sha256:
                 raise no(422, f"File checksum mismatch: expected {wanted[:64]!r}, calculated '{hashed.sha256}'")
-            return upload.finish()
+            return hashed.finish()
 
         async def stored(file: StoredFile) -> Answer:
             action = "modify_file" if file.name in before else "create_file"
             wanted = form.fields.get("print", "").strip().casefold() in _YES
-            started, queued, message = await self._print(ask, file) if wanted else (False, False, "")
+            started, queued, message = await self._starts.with_upload(ask, file) if wanted else (False, False, "")
             location = f"{_base(ask)}/server/files/{GCODES}/{quote(file.name)}"
             answer = Uploaded(file.name, item_of(file), action, started, queued, message)
             return json_answer(answer, 201, {"Location": location})
@@ -129,18 +131,6 @@ class UploadEndpoint:
             raise no(400, f"Directory does not exist: {GCODES}/{folder}")
         if folder:
             upload.rename(f"{folder}/{upload.name}")
-
-    async def _print(self, ask: Ask, file: StoredFile) -> tuple[bool, bool, str]:
-        """Whether the print was started, whether it waits in the queue, and why it was not started."""
-        if "control" not in ask.client.scopes:
-            return False, False, "The file is stored; starting a print needs the scope 'control' as well."
-        try:
-            job = await self._jobs.kept(self._jobs.print(ask.printer.id, file, None, ask.client.name))
-        except SdcpdError as error:
-            return False, False, f"{error.message} {error.hint}".strip()
-        if job.state is JobState.QUEUED and job.reason is not None:
-            return False, True, job.message or ""
-        return True, False, ""
 
 
 def _base(ask: Ask) -> str:

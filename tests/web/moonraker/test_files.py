@@ -17,9 +17,9 @@ class UploadTests(MoonrakerCase):
         """The answer has what clients of the old and of the new server look for, and says where the file is."""
         reply = self.upload()
         item = {"path": "plate.goo", "root": "gcodes", "modified": EPOCH, "size": len(goo()), "permissions": "rw"}
-        told = {"result": "plate.goo", "item": {**item, "modified": reply.json["item"]["modified"]}}
-        told |= {"action": "create_file", "print_started": False, "print_queued": False}
-        self.assertEqual((reply.status, reply.json), (201, told))
+        told = {"result": "plate.goo", "action": "create_file", "print_started": False, "print_queued": False}
+        item["modified"] = reply.json["item"]["modified"]
+        self.assertEqual((reply.status, reply.json), (201, {**told, "item": item}))
         location = reply.headers["location"]
         self.assertEqual(location, f"http://hub.local{P}/server/files/gcodes/plate.goo")
         self.assertEqual(self.rig.ask("HEAD", location.removeprefix("http://hub.local")).status, 200)
@@ -48,7 +48,7 @@ class UploadTests(MoonrakerCase):
         """A checksum that is wrong keeps the file out; one that is right lets it in."""
         right = hashlib.sha256(goo()).hexdigest()
         self.assertEqual(self.upload(checksum=right).status, 201)
-        self.assertIn("checksum", self.refuses(self.upload("b.goo", checksum="0" * 64), 400))
+        self.assertIn("checksum", self.refuses(self.upload("b.goo", checksum="0" * 64), 422))
         self.assertEqual([file["path"] for file in self.get("server/files/list")], ["plate.goo"])
 
     def test_refused(self) -> None:
@@ -251,4 +251,4 @@ class DownloadTests(RealCase):
         self.assertIn("attachment", whole.headers["content-disposition"])
         part = await self.exchange(port, "GET", path, {"Range": "bytes=4-7"})
         self.assertEqual((part.status, part.body), (206, goo(b"b")[4:8]))
-        self.assertEqual((await self.exchange(port, "GET", path, {"Range": "bytes=9999-"})).status, 416)
+        self.assertEqual((await self.exchange(port, "GET", path, {"Range": "bytes=99999999-"})).status, 416)

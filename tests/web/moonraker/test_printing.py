@@ -61,7 +61,8 @@ class StateTests(MoonrakerCase):
     def test_ways_to_ask(self) -> None:
         """Arguments come in the query, a JSON body or a form body alike; null and an empty list both mean all."""
         whole = self.query("print_stats")
-        for wanted in (None, []):
+        nothing: list[str] = []
+        for wanted in (None, nothing):
             body = json.dumps({"objects": {"print_stats": wanted}}).encode()
             reply = self.post("printer/objects/query", body, {"Content-Type": "application/json"})
             self.assertEqual(self.result(reply)["status"], whole)
@@ -149,10 +150,19 @@ class PrintTests(MoonrakerCase):
             self.assertIn("plate", self.refuses(reply, 400))
         told = self.rpc("printer.print.start", {"filename": "plate.goo"})["error"]
         self.assertEqual(told["code"], 400)
-        reply = self.upload(print="true")
-        self.assertEqual((reply.status, reply.json["print_started"], reply.json["print_queued"]), (201, False, False))
-        self.assertIn("plate", reply.json["message"])
         self.assertEqual((len(self.link.sent), self.rig.jobs.all()), (sent, []))
+
+    def test_upload_and_print(self) -> None:
+        """An upload that cannot be printed now waits for its plate, and says so; without the scope it only stays."""
+        self.rig.publish(printing(50))
+        self.complete()
+        reply = self.upload(print="true").json
+        self.assertEqual((reply["print_started"], reply["print_queued"]), (False, True))
+        self.assertIn("plate", reply["message"])
+        waiting = self.get("server/job_queue/status")["queued_jobs"]
+        self.assertEqual([job["filename"] for job in waiting], ["plate.goo"])
+        self.assertEqual(self.get("server/job_queue/status")["queue_state"], "loading")
+        self.assertNotIn(128, [request["Cmd"] for request in self.link.sent])
 
     def test_commands(self) -> None:
         """Pause, resume and cancel are answered when the board has acknowledged them."""

@@ -59,7 +59,7 @@ ROWS: tuple[tuple[str, str, str | None, int], ...] = (
     ("POST", "server/job_queue/job", "queue", 400),
     ("DELETE", "server/job_queue/job", "queue", 400),
     ("POST", "server/job_queue/pause", "queue", 400),
-    ("POST", "server/job_queue/start", "queue", 400),
+    ("POST", "server/job_queue/start", "control", 400),
     ("POST", "server/job_queue/jump", "queue", 400),
     ("GET", "server/webcams/list", "view", 200),
     ("GET", "server/webcams/item", "view", 404),
