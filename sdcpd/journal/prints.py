@@ -30,6 +30,8 @@ class PrintQuery(Struct, frozen=True):
 
     printer: str | None = None
     """A MainboardID."""
+    printers: frozenset[str] | None = None
+    """The MainboardIDs of which anything may be told at all; None is all."""
     result: PrintResult | None = None
     since: float | None = None
     """Started at this time or later, in seconds since the epoch."""
@@ -69,6 +71,8 @@ def _wanted(query: PrintQuery) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     if query.printer is not None:
         found.append(PRINTS.c.printer == query.printer)
+    if query.printers is not None:
+        found.append(PRINTS.c.printer.in_(sorted(query.printers)))
     if query.result is not None:
         found.append(PRINTS.c.result == query.result.value)
     if query.since is not None:

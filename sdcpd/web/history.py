@@ -102,10 +102,10 @@ class HistoryApi:
         base = "/v1/history"
         bad = (400, 404, 507)
         self.routes = (
-            Route("GET", base, "view", self.page, HistoryDocument, query=(*filters, *paging), also=bad),
-            Route("GET", f"{base}/totals", "view", self.totals, TotalsDocument, query=filters, also=bad),
-            Route("GET", f"{base}.csv", "view", self.table, query=filters, content="text/csv", also=bad),
-            Route("GET", f"{base}/<print_id>", "view", self.one, PrintDocument, also=(404, 507)),
+            Route("GET", base, "view", self.page, HistoryDocument, query=(*filters, *paging), also=bad, limited=True),
+            Route("GET", f"{base}/totals", "view", self.totals, TotalsDocument, query=filters, also=bad, limited=True),
+            Route("GET", f"{base}.csv", "view", self.table, query=filters, content="text/csv", also=bad, limited=True),
+            Route("GET", f"{base}/<print_id>", "view", self.one, PrintDocument, also=(404, 507), limited=True),
         )
 
     def page(self, call: Call) -> Deferred[Answer]:
@@ -118,7 +118,7 @@ class HistoryApi:
         """One print."""
 
         def tell(record: PrintRecord | None) -> Answer:
-            if record is None:
+            if record is None or not call.client.sees(record.printer):
                 raise Refusal(404, "unknown_print", f"No print has the id {print_id!r}.", "GET /v1/history lists them.")
             return json_answer(self._document(record))
 
@@ -160,7 +160,7 @@ class HistoryApi:
             words = ", ".join(results)
             raise Refusal(400, "bad_parameter", f"result: expected {words}, found {result[:40]!r}")
         return PrintQuery(
-            printer=self._fleet.get(named).id if named else None,
+            printers=call.client.wanted(self._fleet, [named] if named else []),
             result=results[result] if result else None,
             since=call.number("since", 0.0, 0.0, 1e12) if call.text("since") else None,
             until=call.number("until", 0.0, 0.0, 1e12) if call.text("until") else None,

@@ -27,7 +27,7 @@ from sdcpd.progress import Job
 from sdcpd.web.answer import Answer, json_answer
 from sdcpd.web.errors import Refusal
 from sdcpd.web.judged import Gate
-from sdcpd.web.queue import key_of
+from sdcpd.web.queue import key_of, visible
 from sdcpd.web.routes import Call, Route
 
 __all__ = ["NativeApi", "PlateRequest", "PrintRequest"]
@@ -154,10 +154,7 @@ class NativeApi:
 
     def job(self, call: Call, job_id: str) -> Answer:
         """One job."""
-        job = self._jobs.get(job_id)
-        if not call.client.sees(job.printer):
-            raise Refusal(404, "unknown_job", f"No job has the id {job_id!r}.", "GET /v1/jobs lists them.")
-        return json_answer(self._documents.job(job))
+        return json_answer(self._documents.job(visible(call, self._jobs, job_id)))
 
 
 def _acknowledged(response: Response) -> Answer:

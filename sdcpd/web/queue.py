@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from twisted.internet.defer import Deferred, succeed
 
 from sdcpd.documents import Documents, JobAnswer, JobDocument
+from sdcpd.errors import JobUnknown
 from sdcpd.files import FileStore
 from sdcpd.fleet import Fleet
 from sdcpd.index import FileIndex
@@ -23,7 +24,7 @@ from sdcpd.web.errors import Refusal
 from sdcpd.web.judged import Gate
 from sdcpd.web.routes import Call, Route
 
-__all__ = ["QueueApi", "key_of"]
+__all__ = ["QueueApi", "key_of", "visible"]
 
 LONGEST_KEY = 200
 
@@ -56,6 +57,14 @@ def key_of(call: Call, *parts: object) -> tuple[str | None, str]:
     return key or None, asked
 
 
+def visible(call: Call, jobs: Jobs, job_id: str) -> Job:
+    """The job of this id; ``JobUnknown``, in the same words, if there is none or its printer is none of the asker's."""
+    job = jobs.get(job_id)
+    if not call.client.sees(job.printer):
+        raise JobUnknown(f"No job has the id {job_id!r}.", "GET /v1/jobs lists them.")
+    return job
+
+
 class QueueApi:
     """Handlers over the jobs."""
 
@@ -71,9 +80,9 @@ class QueueApi:
             Route("POST", one, "queue", self.add, JobAnswer, 202, QueueRequest, also=bad),
             Route("GET", "/v1/queue", "view", self.of_any, list[JobDocument]),
             Route("POST", "/v1/queue", "queue", self.add_any, JobAnswer, 202, QueueRequest, also=bad),
-            Route("POST", f"{job}/start", "control", self.start, JobAnswer, 202, StartRequest, also=bad),
-            Route("POST", f"{job}/move", "queue", self.move, JobAnswer, 200, MoveRequest, also=bad),
-            Route("DELETE", job, "queue", self.remove, status=204, also=(404, 409)),
+            Route("POST", f"{job}/start", "control", self.start, JobAnswer, 202, StartRequest, also=bad, limited=True),
+            Route("POST", f"{job}/move", "queue", self.move, JobAnswer, 200, MoveRequest, also=bad, limited=True),
+            Route("DELETE", job, "queue", self.remove, status=204, also=(404, 409), limited=True),
         )
 
     def _list(self, jobs: list[Job]) -> Answer:
@@ -123,6 +132,7 @@ class QueueApi:
         request = call.json(StartRequest)
         if request.plate_clear is not None:
             call.must_have("plate")
+        visible(call, self._jobs, job_id)
         return self._made(self._jobs.start(job_id, request.plate_clear, call.client.name))
 
     def move(self, call: Call, job_id: str) -> Answer:
@@ -130,9 +140,11 @@ class QueueApi:
         before = call.json(MoveRequest).before
         if before is UNSET:
             raise Refusal(422, "bad_body", "The JSON body does not fit: expected the key `before`.", "null is the end.")
+        visible(call, self._jobs, job_id)
         return self._made(self._jobs.move(job_id, before), 200)
 
     def remove(self, call: Call, job_id: str) -> Answer:
         """Take a job out of its queue, or end its delivery; nothing is said to a printer that prints it."""
+        visible(call, self._jobs, job_id)
         self._jobs.remove(job_id)
         return Answer(204)

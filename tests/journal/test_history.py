@@ -47,6 +47,9 @@ class HistoryTests(JournalCase):
         """Printer, result, span of time and a piece of the file's name narrow it, alone and together."""
         cases = {
             PrintQuery(printer=ID): lambda p: p.printer == ID,
+            PrintQuery(printers=frozenset({ID, "nobody"})): lambda p: p.printer == ID,
+            PrintQuery(printers=frozenset({ID, OTHER_ID}), text="_4"): lambda p: "_4" in p.file,
+            PrintQuery(printer=ID, printers=frozenset({OTHER_ID})): lambda p: False,
             PrintQuery(result=PrintResult.STOPPED): lambda p: p.result is PrintResult.STOPPED,
             PrintQuery(since=WALL + 50): lambda p: p.started >= WALL + 50,
             PrintQuery(until=WALL + 50): lambda p: p.started < WALL + 50,

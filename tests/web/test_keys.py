@@ -9,9 +9,10 @@ from twisted.internet.defer import Deferred
 
 from sdcpd.config import parse
 from sdcpd.errors import StoreError
+from sdcpd.records import PrintRecord, PrintResult
 from sdcpd.web.answer import Answer
 from tests.fakes import logged
-from tests.web.rig import MARS, SATURN, Reply, WebCase, goo, printing
+from tests.web.rig import EPOCH, MARS, SATURN, Reply, WebCase, goo, printing
 
 AWAY = "203.0.113.5"
 
@@ -227,6 +228,65 @@ class LimitedTests(KeysCase):
         self.assertEqual([file["name"] for file in self.get("/v1/files").json], ["a.goo"])
         gone = self.rig.ask("DELETE", "/v1/files/a.goo", address=AWAY, key=self.key)
         self.assert_refused(gone, 403, "forbidden")
+
+    def test_history(self) -> None:
+        """The history, its sums and its table tell of its printer's prints only, page by page; others are not there."""
+        for number in range(6):
+            slug, printer = (("saturn", SATURN), ("mars", MARS))[number % 2]
+            record = PrintRecord(
+                f"{slug}-{number}", printer, f"{slug}.goo", EPOCH + number, result=PrintResult.FINISHED, layers=10
+            )
+            self.successResultOf(self.rig.journal.write(record))
+        for query in ("", "?q=goo", "?printer=saturn", "?result=finished"):
+            found = self.get(f"/v1/history{query}").json["prints"]
+            self.assertEqual([one["id"] for one in found], ["saturn-4", "saturn-2", "saturn-0"], query)
+        page = self.get("/v1/history?limit=2").json
+        self.assertEqual(
+            [one["id"] for one in self.get(f"/v1/history?cursor={page['next']}").json["prints"]], ["saturn-0"]
+        )
+        self.assertEqual(self.get("/v1/history?q=mars").json["prints"], [])
+        totals = self.get("/v1/history/totals").json
+        self.assertEqual((totals["prints"], totals["layers"]), (3, 30))
+        self.assertEqual(self.rig.get("/v1/history/totals").json["prints"], 6)
+        table = self.get("/v1/history.csv").body
+        self.assertEqual((table.count(b"saturn.goo"), table.count(b"mars")), (3, 0))
+        self.assertEqual(self.get("/v1/history/saturn-0").status, 200)
+        other, none = self.get("/v1/history/mars-1"), self.get("/v1/history/mars-9")
+        self.assert_refused(other, 404, "unknown_print")
+        self.assertEqual(other.body.replace(b"mars-1", b"mars-9"), none.body)
+        for path in ("", "/totals", ".csv"):
+            self.assert_refused(self.get(f"/v1/history{path}?printer=mars"), 403, "forbidden")
+
+    def test_jobs(self) -> None:
+        """It starts, moves and removes what waits for its printer; jobs of the other one are unknown to it."""
+        self.rig.put()
+        asker = {"address": AWAY, "key": self.secret("both", "queue", "control", "plate", printers=["saturn"])}
+        jobs = {}
+        for slug in ("saturn", "mars"):
+            self.rig.publish(printing(1), SATURN if slug == "saturn" else MARS)
+            jobs[slug] = self.rig.post(f"/v1/printers/{slug}/queue", {"file": "plate.goo"}).json["job"]["id"]
+        jobs["any"] = self.rig.post("/v1/queue", {"file": "plate.goo"}).json["job"]["id"]
+        for method, path, body in (
+            ("POST", "/start", b"{}"),
+            ("POST", "/move", b'{"before": null}'),
+            ("DELETE", "", b""),
+        ):
+            for whose in ("mars", "any"):
+                reply = self.rig.ask(method, f"/v1/jobs/{jobs[whose]}{path}", body, **asker)
+                self.assert_refused(reply, 404, "unknown_job")
+                none = self.rig.ask(method, f"/v1/jobs/none{path}", body, **asker)
+                self.assertEqual(reply.body.replace(jobs[whose].encode(), b"none"), none.body)
+            reply = self.rig.ask(method, f"/v1/jobs/{jobs['saturn']}{path}", body, **asker)
+            self.assertLess(reply.status, 300, (method, path, reply.body))
+        again = self.rig.post("/v1/printers/saturn/queue", {"file": "plate.goo"}, **asker).json["job"]["id"]
+        found = set()
+        for before in (jobs["mars"], jobs["any"], "none"):
+            reply = self.rig.post(f"/v1/jobs/{again}/move", {"before": before}, **asker)
+            found.add(self.assert_refused(reply, 409, "not_now")["message"].replace(before, ""))
+        self.assertEqual(len(found), 1)
+        self.assertEqual([job["id"] for job in self.rig.get("/v1/printers/saturn/queue", **asker).json], [again])
+        self.assert_refused(self.rig.get("/v1/queue", **asker), 403, "forbidden")
+        self.assertEqual([job["id"] for job in self.rig.get("/v1/queue").json], [jobs["any"]])
 
     def test_poll(self) -> None:
         """A poll of it wakes up for its own printer and sleeps through what the other one does."""
