@@ -31,6 +31,8 @@ STAGES = {"upload": 0.06, "delivery": 0.4, "start": 0.08, "print": 0.9}
 """The stages of a journey, each with the seconds within which the daemon is killed after the stage has begun."""
 PATIENCE = 60.0
 """Seconds that anything may take before the run fails: far more than it needs."""
+REMEMBERED = 150
+"""So many of the last jobs are looked for: of ended ones the daemon keeps 200, the history keeps all prints."""
 OVER = frozenset({"finished", "stopped", "failed", "lost", "unverified"})
 WAITING = frozenset({"queued", "held", "delivered"})
 
@@ -197,8 +199,9 @@ class CrashRun:
         jobs = {job["id"]: job for job in self._daemon.get("/v1/jobs")}
         files = {file["name"]: file for file in self._daemon.get("/v1/files")}
         sent = {wish.name: wish for wish in self._wishes}
-        for wish in self._wishes:
+        for wish in self._wishes[-REMEMBERED:]:
             assert not wish.job or wish.job in jobs, f"the job of {wish.name} was acknowledged and is lost"
+        for wish in self._wishes:
             if wish.stored and not wish.removed:
                 assert wish.name in files, f"{wish.name} was acknowledged and is lost"
         for name, file in files.items():
