@@ -16,12 +16,13 @@ from sdcpd.codec.sliced import SlicedFile
 from sdcpd.codec.status import Generation
 from sdcpd.errors import StoreError
 from sdcpd.index import FileIndex
+from sdcpd.judging import target_of
 from sdcpd.logs import logger
-from sdcpd.preflight import Target, judge
+from sdcpd.preflight import judge
 from sdcpd.printer import Printer
 from sdcpd.progress import Job
 
-__all__ = ["Fitting", "target_of"]
+__all__ = ["Fitting"]
 
 _log = logger("sdcpd.fitting")
 
@@ -31,12 +32,6 @@ class _Content(Struct, frozen=True):
 
     sliced: SlicedFile
     height: float | None
-
-
-def target_of(printer: Printer) -> Target:
-    """A printer, as the preflight sees it."""
-    announcement = printer.announcement
-    return Target(printer.slug, announcement.machine_name or announcement.name, announcement.resolution)
 
 
 class Fitting:

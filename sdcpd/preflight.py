@@ -138,8 +138,8 @@ def suits(
     findings = judge(sliced, target, height)
     if findings.refusals:
         first = findings.refusals[0]
-        others = f"It can be printed on: {', '.join(compatible)}." if compatible else "No known printer can print it."
-        hint = f"{others} Or slice it for {target.model or target.slug}."
+        others = f"It can be printed on: {', '.join(compatible)}. Or slice" if compatible else "Slice"
+        hint = f"{others} it for {target.model or target.slug}."
         raise WrongFile(
             " ".join(finding.message for finding in findings.refusals),
             first.code,

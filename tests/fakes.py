@@ -39,13 +39,14 @@ from sdcpd.offers import Offer, Offers
 from sdcpd.plate import Gate
 from sdcpd.progress import Job
 from sdcpd.records import Key, Plate, PrintRecord, PrintResult, Wear
+from tests.sliced import goo_file
 
 ID = "0001D2AB12CD34EF"
 OTHER_ID = "0001D2AB12CD0002"
 WIRE_ID = "f25273b12b094c5a8b9513a30ca60049"
 HOME = "192.0.2.31"
 WALL = 1_700_000_000.0
-GOO = b"V3.0" + bytes.fromhex("07000000444C5000") + b"layers" * 100 + bytes.fromhex("00000007000000444C5000")
+GOO = goo_file(b"layers" * 100)
 T = TypeVar("T")
 
 JsonObject = dict[str, Any]

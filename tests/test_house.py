@@ -16,6 +16,14 @@ class HouseTests(SynchronousTestCase):
         long = {path.name: lines for path in PACKAGE.rglob("*.py") if (lines := len(path.open().readlines())) > 400}
         self.assertEqual(long, {})
 
+    def test_judged(self) -> None:
+        """No way in starts or queues a file by itself: all go through the door where files are judged."""
+        for path in PACKAGE.rglob("*.py"):
+            for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(call, ast.Attribute) and call.attr in ("print", "enqueue") and path.name != "orders.py":
+                    with self.subTest(module=str(path.relative_to(PACKAGE)), line=call.lineno):
+                        self.assertNotIn("jobs", ast.unparse(call.value))
+
     def test_introduced(self) -> None:
         """Every module opens with what it is for, and with the one decision that it embodies."""
         for path in PACKAGE.rglob("*.py"):

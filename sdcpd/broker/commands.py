@@ -16,11 +16,12 @@ from twisted.python.failure import Failure
 
 from sdcpd.broker.complaints import shown
 from sdcpd.broker.router import Router
-from sdcpd.errors import SdcpdError
+from sdcpd.errors import SdcpdError, WrongFile
 from sdcpd.files import FileStore
 from sdcpd.fleet import Fleet
-from sdcpd.jobs import Jobs
+from sdcpd.jobs import Jobs, Wish
 from sdcpd.logs import logger
+from sdcpd.orders import Orders
 
 __all__ = ["Command", "Commands"]
 
@@ -56,7 +57,7 @@ class Commands:
         self._router = router
         self._fleet = fleet
         self._jobs = jobs
-        self._store = store
+        self._orders = Orders(fleet, jobs, store)
 
     def obey(self, slug: str, payload: bytes, by: str, scopes: frozenset[str], repeated: bool) -> None:
         """Do what one message asks, and say what came of it.
@@ -90,8 +91,8 @@ class Commands:
         if wish.command == "print":
             if wish.plate_clear is not None and "plate" not in scopes:
                 raise NotAllowed(f"{by} may not speak for the plate.", 'Give its key the scope "plate".')
-            job = self._jobs.print(printer.id, self._store.get(wish.file), wish.plate_clear, by)
-            return self._jobs.kept(job).addCallback(lambda job: {"job": job.id})
+            begun = self._orders.print(printer.id, wish.file, Wish(by, plate_clear=wish.plate_clear))
+            return begun.addCallback(lambda job: {"job": job.id})
         ask: Callable[[str], Deferred[Any] | None] = getattr(self._jobs, wish.command)
         before = self._jobs.current(printer.id)
         answered = ask(printer.id)
@@ -107,6 +108,7 @@ class Commands:
 def _refusal(failure: Failure) -> Mapping[str, str]:
     error = failure.value
     if isinstance(error, SdcpdError):
-        return {"code": error.code, "message": error.message, "hint": error.hint}
+        code = error.reason if isinstance(error, WrongFile) else error.code
+        return {"code": code, "message": error.message, "hint": error.hint}
     _log.failure("A command failed", failure)
     return {"code": "internal", "message": "The daemon failed; its log says why.", "hint": ""}

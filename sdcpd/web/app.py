@@ -20,6 +20,7 @@ from sdcpd.fleet import Fleet
 from sdcpd.jobs import Jobs
 from sdcpd.keys import Keys
 from sdcpd.machine import Machine
+from sdcpd.orders import Orders
 from sdcpd.pictures import Pictures
 from sdcpd.web.access import Access
 from sdcpd.web.adoption import AdoptionApi
@@ -82,6 +83,7 @@ class WebApp:
     ) -> None:
         self._failing = failing
         epoch = new_epoch()
+        orders = Orders(fleet, jobs, store)
         documents = Documents(fleet, store, wall)
         self._access = Access(config.access, config.web, keys=keys, identify=fleet.identify, look=look, clock=clock)
         self._status = StatusApi(fleet, clock, wall, epoch, config.status.mode)
@@ -107,9 +109,9 @@ class WebApp:
             Route("GET", "/healthz", None, self._healthz, content="text/plain"),
             Route("GET", "/openapi.json", None, self._openapi, gives=dict[str, Any]),
             *self._status.routes,
-            *NativeApi(fleet, jobs, store, documents).routes,
+            *NativeApi(fleet, jobs, orders, documents).routes,
             *AdoptionApi(fleet, adopt, documents).routes,
-            *QueueApi(fleet, jobs, store, documents).routes,
+            *QueueApi(fleet, jobs, orders, documents).routes,
             *HistoryApi(prints, fleet).routes,
             *FilesApi(store, fleet).routes,
             *PicturesApi(store, fleet, pictures).routes,

@@ -6,48 +6,20 @@ hundred KB at most, and never longer; the end of the file is judged by its index
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 
 from sdcpd.codec.identify import ENOUGH
 from sdcpd.codec.sliced import BytesSource, CtbKey, SlicedFile, read_head
-from sdcpd.errors import BadFile, Truncated, WrongFile
+from sdcpd.errors import BadFile, Truncated
 from sdcpd.files import StoredFile, Upload
-from sdcpd.fitting import target_of
-from sdcpd.index import FileIndex
-from sdcpd.preflight import suits
-from sdcpd.printer import Printer
+from sdcpd.judging import Gate
 
 __all__ = ["HEAD_HELD", "Gate", "Judged"]
 
 HEAD_HELD = 512 * 1024
 """Bytes of a file that are held to read its head; one whose head lies further back is judged when it is whole."""
-
-
-class Gate:
-    """What a file must suit: one printer, or none in particular; ``known`` are those that the asker may know of."""
-
-    def __init__(self, known: Iterable[Printer], printer: Printer | None) -> None:
-        self.warnings: tuple[str, ...] = ()
-        self._known = tuple(known)
-        self._target = None if printer is None else target_of(printer)
-
-    def head(self, sliced: SlicedFile, height: float | None = None) -> None:
-        """Judge what the head tells. Raises ``WrongFile``."""
-        self.warnings = suits(sliced, self._target, map(target_of, self._known), height)
-
-    def whole(self, index: FileIndex) -> None:
-        """Judge a file that is here to its end. Raises ``WrongFile``, also for one that is cut off or damaged."""
-        if index.problem:
-            code = "truncated" if index.problem_code == Truncated.code else index.problem_code
-            raise WrongFile(
-                f"The file cannot be printed: {index.problem}.",
-                code,
-                hint="Export it again, check the room on that disk, and send it again.",
-            )
-        if index.sliced is not None:
-            self.head(index.sliced, index.layers[-1].z if index.layers else None)
 
 
 class Judged:

@@ -7,7 +7,7 @@ by ``Jobs`` alone, so every dialect refuses for the same reasons in the same wor
 from __future__ import annotations
 
 from msgspec import Struct
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 
 from sdcpd.codec.sdcp import Response
 from sdcpd.documents import (
@@ -19,14 +19,12 @@ from sdcpd.documents import (
     PrinterDocument,
     plate_document,
 )
-from sdcpd.files import FileStore
 from sdcpd.fleet import Fleet
-from sdcpd.index import FileIndex
-from sdcpd.jobs import Jobs
+from sdcpd.jobs import Jobs, Wish
+from sdcpd.orders import Orders
 from sdcpd.progress import Job
 from sdcpd.web.answer import Answer, json_answer
 from sdcpd.web.errors import Refusal
-from sdcpd.web.judged import Gate
 from sdcpd.web.queue import key_of, visible
 from sdcpd.web.routes import Call, Route
 
@@ -50,10 +48,10 @@ class PlateRequest(Struct, frozen=True, forbid_unknown_fields=True):
 class NativeApi:
     """Handlers over the fleet and the jobs."""
 
-    def __init__(self, fleet: Fleet, jobs: Jobs, store: FileStore, documents: Documents) -> None:
+    def __init__(self, fleet: Fleet, jobs: Jobs, orders: Orders, documents: Documents) -> None:
         self._fleet = fleet
         self._jobs = jobs
-        self._store = store
+        self._orders = orders
         self._documents = documents
         one = "/v1/printers/<name>"
         refusals = (404, 409, 422, 503, 507)
@@ -95,19 +93,8 @@ class NativeApi:
         if wish.plate_clear is not None:
             call.must_have("plate")
         key, asked = key_of(call, "print", printer.id, wish.file, wish.plate_clear)
-        before = self._jobs.asked_before(call.client.name, key, asked)
-        if before is not None:
-            return succeed(self._begun(before))
-        file = self._store.get(wish.file)
-        gate = Gate((known for known in self._fleet if call.client.sees(known.id)), printer)
-
-        def judged(index: FileIndex) -> Deferred[Answer]:
-            gate.whole(index)
-            by = call.client.name
-            job = self._jobs.print(printer.id, file, wish.plate_clear, by, gate.warnings, key=key, asked=asked)
-            return self._jobs.kept(job).addCallback(self._begun)
-
-        return self._store.indexes.of(file).addCallback(judged)
+        asks = Wish(call.client.name, plate_clear=wish.plate_clear, key=key, asked=asked)
+        return self._orders.print(printer.id, wish.file, asks, call.client.sees).addCallback(self._begun)
 
     def _begun(self, job: Job) -> Answer:
         return json_answer(JobAnswer(self._documents.job(job)), 202, {"Location": f"/v1/jobs/{job.id}"})

@@ -9,19 +9,16 @@ from __future__ import annotations
 import hashlib
 
 from msgspec import UNSET, Struct, UnsetType
-from msgspec.structs import replace
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 
 from sdcpd.documents import Documents, JobAnswer, JobDocument
 from sdcpd.errors import JobUnknown
-from sdcpd.files import FileStore
 from sdcpd.fleet import Fleet
-from sdcpd.index import FileIndex
 from sdcpd.jobs import Jobs, Wish
+from sdcpd.orders import Orders
 from sdcpd.progress import Job
 from sdcpd.web.answer import Answer, json_answer
 from sdcpd.web.errors import Refusal
-from sdcpd.web.judged import Gate
 from sdcpd.web.routes import Call, Route
 
 __all__ = ["QueueApi", "key_of", "visible"]
@@ -68,10 +65,10 @@ def visible(call: Call, jobs: Jobs, job_id: str) -> Job:
 class QueueApi:
     """Handlers over the jobs."""
 
-    def __init__(self, fleet: Fleet, jobs: Jobs, store: FileStore, documents: Documents) -> None:
+    def __init__(self, fleet: Fleet, jobs: Jobs, orders: Orders, documents: Documents) -> None:
         self._fleet = fleet
         self._jobs = jobs
-        self._store = store
+        self._orders = orders
         self._documents = documents
         one, job = "/v1/printers/<name>/queue", "/v1/jobs/<job_id>"
         bad = (404, 409, 422, 507)
@@ -112,20 +109,8 @@ class QueueApi:
         if request.start:
             call.must_have("control")
         key, asked = key_of(call, "queue", mainboard_id, request.file, request.start)
-        before = self._jobs.asked_before(call.client.name, key, asked)
-        if before is not None:
-            return succeed(self._made(before))
-        file = self._store.get(request.file)
         wish = Wish(call.client.name, start=request.start, key=key, asked=asked)
-        printer = self._fleet.get(mainboard_id) if mainboard_id else None
-        gate = Gate((known for known in self._fleet if call.client.sees(known.id)), printer)
-
-        def judged(index: FileIndex) -> Deferred[Answer]:
-            gate.whole(index)
-            fitting = replace(wish, warnings=gate.warnings)
-            return self._jobs.enqueue(mainboard_id, file, fitting).addCallback(self._made)
-
-        return self._store.indexes.of(file).addCallback(judged)
+        return self._orders.enqueue(mainboard_id, request.file, wish, call.client.sees).addCallback(self._made)
 
     def start(self, call: Call, job_id: str) -> Answer:
         """Start a waiting job: now if its printer is idle and the plate is clear, else in its turn."""

@@ -18,6 +18,7 @@ from sdcpd.plate import Gate
 from sdcpd.progress import Job, JobState
 from tests.broker.kit import Client, ServerTestCase, connect_packet
 from tests.fakes import ID, Workshop, wall
+from tests.sliced import goo_file
 
 SLUG = "bench-left"
 SHA256 = "2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683"
@@ -131,6 +132,17 @@ class CommandsTests(ServerTestCase):
         self.ask(command="print", file="benchy.goo", plate_clear=True)
         self.assertTrue(self.result()["ok"])
         self.assertEqual(self.workshop.fleet.get(ID).plate.by, "key:home")
+
+    def test_wrong_file(self) -> None:
+        """A file for another screen is refused with the reason, and the printer does not hear of it."""
+        upload = self.workshop.store.begin("small.goo", None)
+        upload.write(goo_file(resolution=(5760, 3600)))
+        upload.finish()
+        self.ask(command="print", file="small.goo", plate_clear=True)
+        result = self.result()
+        self.assertEqual((result["ok"], result["error"]["code"]), (False, "wrong_resolution"))
+        self.assertIn("5760x3600", result["error"]["message"])
+        self.assertEqual((self.workshop.link.commands(), self.workshop.jobs.all()), ([], []))
 
     def test_stop_before_start(self) -> None:
         """A delivery that is stopped before the start needs no word of the printer."""

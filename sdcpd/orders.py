@@ -1,0 +1,77 @@
+"""Wishes that name a file: print it, or let it wait. The door through which every dialect and MQTT go to ``Jobs``.
+
+One decision: a file is judged here and nowhere else, before the printer hears of it, so no way in can forget to; and
+whoever is answered here has the word that the job is on the disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec.structs import replace
+from twisted.internet.defer import Deferred
+
+from sdcpd.files import FileStore, StoredFile
+from sdcpd.fleet import Fleet, Printer
+from sdcpd.jobs import Jobs, Wish
+from sdcpd.judging import Gate
+from sdcpd.progress import Job
+
+__all__ = ["Orders", "Sees"]
+
+Sees = Callable[[str], bool]
+"""Whether the one who asks may know of the printer with this MainboardID."""
+
+
+def _everything(mainboard_id: str) -> bool:
+    return True
+
+
+class Orders:
+    """Takes wishes to ``jobs``; the file is named by its name or its MD5."""
+
+    def __init__(self, fleet: Fleet, jobs: Jobs, store: FileStore) -> None:
+        self._fleet = fleet
+        self._jobs = jobs
+        self._store = store
+
+    def print(self, printer: str, file: str, wish: Wish, sees: Sees = _everything) -> Deferred[Job]:
+        """Deliver the file if the printer does not have it, and start it; fires once the job is on the disk.
+
+        Fails with ``WrongFile`` for one that would not print there, as ``Jobs.print`` and ``Jobs.kept`` fail, and with
+        ``KeyReused``.
+        """
+        return Deferred.fromCoroutine(self._print(printer, file, wish, sees))
+
+    def enqueue(self, printer: str, file: str, wish: Wish, sees: Sees = _everything) -> Deferred[Job]:
+        """Let the file wait for a printer, or with an empty name for any that it suits; fires and fails alike."""
+        return Deferred.fromCoroutine(self._enqueue(printer, file, wish, sees))
+
+    async def _print(self, name: str, file: str, wish: Wish, sees: Sees) -> Job:
+        printer = self._fleet.get(name)
+        if (before := self._before(wish)) is not None:
+            return before
+        found = self._store.get(file)
+        warnings = await self._judged(found, printer, sees)
+        if (before := self._before(wish)) is not None:  # the same wish came twice while the file was read
+            return before
+        job = self._jobs.print(printer.id, found, wish.plate_clear, wish.by, warnings, key=wish.key, asked=wish.asked)
+        return await self._jobs.kept(job)
+
+    async def _enqueue(self, name: str, file: str, wish: Wish, sees: Sees) -> Job:
+        printer = self._fleet.get(name) if name else None
+        if (before := self._before(wish)) is not None:
+            return before
+        found = self._store.get(file)
+        warnings = await self._judged(found, printer, sees)
+        if (before := self._before(wish)) is not None:
+            return before
+        return await self._jobs.enqueue(printer.id if printer else "", found, replace(wish, warnings=warnings))
+
+    def _before(self, wish: Wish) -> Job | None:
+        return self._jobs.asked_before(wish.by, wish.key, wish.asked)
+
+    async def _judged(self, file: StoredFile, printer: Printer | None, sees: Sees) -> tuple[str, ...]:
+        gate = Gate((known for known in self._fleet if sees(known.id)), printer)
+        gate.whole(await self._store.indexes.of(file))
+        return gate.warnings
