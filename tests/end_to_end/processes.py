@@ -187,11 +187,13 @@ class Daemon:
         web: str = "tcp:0:interface=127.0.0.1",
         discovery: str = "interfaces = []",
         more: str = "",
+        log_level: str = "info",
     ) -> None:
         """Write the configuration anew; a running daemon takes it over at SIGHUP."""
         text = f"""
             [sdcpd]
             state_directory = {json.dumps(str(self.directory / "state"))}
+            log_level = "{log_level}"
             [discovery]
             {discovery}
             targets = {json.dumps(targets)}
