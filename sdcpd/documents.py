@@ -324,7 +324,7 @@ class Documents:
             return printer.message
         if printer.run is not None and printer.run.stalled:
             return "No new layer has come for far too long; look at the printer."
-        if printer.job is not None and printer.job.message is not None:
+        if printer.job is not None and printer.job.message is not None and not _is_past(printer, printer.job):
             return printer.job.message
         if printer.phase is Phase.ATTENTION:
             return "The print is over; confirm it on the printer's screen."
@@ -352,6 +352,11 @@ class Documents:
             attempts=job.attempts,
             warnings=job.warnings,
         )
+
+
+def _is_past(printer: Printer, job: Job) -> bool:
+    """Whether another print has been on the machine since the job ended: its words would be taken for that one's."""
+    return job.state in ENDED and (printer.run is not None or printer.plate.job not in (None, job.id))
 
 
 def _raw(status: Status) -> RawStatus:

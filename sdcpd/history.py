@@ -139,12 +139,13 @@ class History:
 
     # -- prints of ours: they are written with their job -------------------------------------------------------
 
-    def moved(self, before: Job, after: Job) -> tuple[PrintRecord | Wear, ...]:
+    def moved(self, before: Job, after: Job) -> tuple[PrintRecord | Wear | Plate, ...]:
         """A job goes from one state to another; what is to be written with it."""
         record = self._open.get(after.printer)
         ours = record is not None and record.job == after.id
         if after.state in (JobState.PRINTING, JobState.PAUSED) and not ours:
-            return (self._begin(after.printer, after.id, after.file, after.md5, after.id),)
+            begun = self._begin(after.printer, after.id, after.file, after.md5, after.id)
+            return begun, self._plates.began(after.printer, after.id)
         if after.state in ENDED and before.state in MOVING:
             verdict = Verdict(after.state, after.reason, after.message)
             if ours:
@@ -233,7 +234,7 @@ class History:
             known = self._by_wire_name(wire)
             file, md5 = (known.name, known.md5) if known is not None else (wire, None)
             record = self._begin(printer.id, secrets.token_hex(6), file, md5, None)
-            written.append(record)
+            written += [record, self._plates.began(printer.id, record.id)]
         if verdict.state in ENDED:
             ended, wear = self._end(printer.id, verdict)
             record = ended

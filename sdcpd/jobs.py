@@ -33,7 +33,7 @@ from sdcpd.plate import Gate
 from sdcpd.plates import Plates, must_be_writable, noted
 from sdcpd.progress import ENDED, MOVING, Job, JobState
 from sdcpd.queue import REASONS
-from sdcpd.wishes import Wish, job_of, lacks, repeated
+from sdcpd.wishes import Wish, job_of, lacks, repeated, said, waiting_again
 
 __all__ = ["JobRecords", "Jobs", "Wish"]
 
@@ -113,12 +113,8 @@ class Jobs:
                 self._take_up(job)
 
     def _take_up(self, job: Job) -> None:
-        """A job of an earlier life of the daemon that was not started: it waits again.
-
-        What a person wanted printed at once, then, may be unwanted by now: it waits for another word.
-        """
-        state = JobState.DELIVERED if job.state is JobState.DELIVERED else JobState.QUEUED
-        again = replace(job, state=state, start=job.start and job.queued, queued=True, reason=None, message=None)
+        """A job of an earlier life of the daemon that was not started: it waits again."""
+        again = waiting_again(job)
         try:
             self._holds.hold(job)
         except StoreError:
@@ -169,13 +165,10 @@ class Jobs:
         self._links.session(printer.id)
         must_be_free(printer, self.current(printer.id))
         must_be_writable(self._journal)
-        if plate_clear:
-            self.plates.confirm(printer, None, by)
-        elif plate_clear is False:
-            self.plates.occupy(printer, by)
-        self.plates.must_admit(self._fleet.get(printer.id))
         wish = Wish(by, plate_clear=plate_clear, warnings=warnings, key=key, asked=asked)
         job = job_of(wish, printer.id, file, self._wall())
+        self.plates.heed(printer, plate_clear, by)
+        self.plates.must_admit(self._fleet.get(printer.id))
         self._holds.hold(job)
         flow = self._flow(job, file, deliver_anyway=lacks(self._journal.jobs(), job))
         flow.begin()
@@ -231,24 +224,32 @@ class Jobs:
         self._line.look()
         return self.get(job.id)
 
-    def start(self, job_id: str, plate_clear: bool | None, by: str) -> Job:
-        """A person, ``by``, wants a waiting job started, now or in its turn; a start that was sent is not repeated."""
+    def start(self, job_id: str, plate_clear: bool | None, by: str, word: str | None = None) -> Deferred[Job]:
+        """A person, ``by``, wants a waiting job started, now or in its turn; a start that was sent is not repeated.
+
+        Fires with the job when the wish is on the disk, and fails, the wish being taken back, if it cannot be. Raises
+        ``NotNow``, ``PlateNotClear``, ``Unrecorded``, or ``KeyReused`` if another wish came under the key of ``word``.
+        """
         job = self.get(job_id)
-        if plate_clear is not None and job.printer and job.state not in MOVING | ENDED:
-            printer = self._fleet.get(job.printer)
-            if plate_clear:
-                self.plates.confirm(printer, None, by)
-            else:
-                self.plates.occupy(printer, by)
-        if job.id in self._line:
-            self._line.ask(job_id)
-        elif job.state in (JobState.QUEUED, JobState.DELIVERING, JobState.DELIVERED):
-            flow = self._flows[job.printer]
-            flow.job = replace(flow.job, start=True)
-            noted(self._journal.write(flow.job), "The wish to start")
-        elif job.state in ENDED:
+        if not said(job.start_word, word):
+            self._ask(job, plate_clear, by, word)
+        written = self._journal.write(self.get(job_id))
+        return written.addCallbacks(lambda _: self.get(job_id), self._unasked, errbackArgs=(job,))
+
+    def _ask(self, job: Job, plate_clear: bool | None, by: str, word: str | None) -> None:
+        if job.state in ENDED:
             raise NotNow(f"The job is {job.state.value}.", "Print the file again.")
-        return self.get(job_id)
+        must_be_writable(self._journal)
+        if job.state not in MOVING:
+            self.plates.heed(self._fleet.find(job.printer), plate_clear, by)
+        if job.id in self._line:
+            self._line.ask(job.id, word)
+        elif (flow := self._flows.get(job.printer)) is not None:
+            flow.job = replace(flow.job, start=True, start_word=word)
+
+    def _unasked(self, failure: Failure, asked: Job) -> Failure:
+        self._line.withdraw(asked)
+        return failure
 
     def move(self, job_id: str, before: str | None) -> Job:
         """Put a waiting job before another one, or at the end of its queue."""

@@ -106,18 +106,25 @@ class Line:
             noted(self._journal.write(*changed), "The order of a queue")
         return self._jobs[job_id]
 
-    def ask(self, job_id: str) -> Job:
-        """A person wants this job started: now if it can be, else in its turn."""
+    def ask(self, job_id: str, word: str | None = None) -> Job:
+        """A person wants this job started: now if it can be, else in its turn; ``word`` is kept with it."""
         job = self._jobs[job_id]
-        if not job.start or job.state is JobState.HELD:
+        if not job.start or job.state is JobState.HELD or word is not None:
             state = JobState.QUEUED if job.state is JobState.HELD else job.state
-            job = self._jobs[job_id] = replace(job, start=True, state=state)
+            job = self._jobs[job_id] = replace(job, start=True, state=state, start_word=word)
             noted(self._journal.write(job), "The wish to start")
         if job.printer:
             self.advance(job.printer, asked=job_id)
         else:
             self.look()
         return job
+
+    def withdraw(self, asked: Job) -> None:
+        """Nobody wants this job started after all, unless that was wanted before: ``asked`` is as it was then."""
+        job = self._jobs.get(asked.id)
+        if job is not None:
+            self._jobs[job.id] = replace(job, start=asked.start, start_word=asked.start_word)
+            noted(self._journal.write(self._jobs[job.id]), "A wish that is taken back")
 
     # -- going on --------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ __all__ = [
     "PlateChanged",
     "PlateNotClear",
     "admits",
+    "began",
     "confirmed",
     "ended",
     "given_back",
@@ -95,10 +96,12 @@ def mark_of(told: PrintInfo) -> str:
 def _changed(plate: Plate, state: PlateState, job: str | None = None, reason: str | None = None) -> Plate:
     if (plate.state, plate.job, plate.reason) == (state, job, reason):
         return plate
-    return Plate(plate.printer, state, plate.revision + 1, job=job, reason=reason)
+    return Plate(plate.printer, state, plate.revision + 1, job=job, reason=reason, word=plate.word)
 
 
-def confirmed(plate: Plate, revision: int | None, by: str, at: float, shown: PrintInfo | None) -> Plate:
+def confirmed(
+    plate: Plate, revision: int | None, by: str, at: float, shown: PrintInfo | None, word: str | None = None
+) -> Plate:
     """A person says that the plate is clear; ``PlateChanged`` if that was said of an older revision.
 
     ``revision`` None is for a word that is given with a wish to print, by somebody who stands there now. ``shown`` is
@@ -118,12 +121,22 @@ def confirmed(plate: Plate, revision: int | None, by: str, at: float, shown: Pri
         by=by,
         at=at,
         shown=mark_of(shown) if shown is not None else None,
+        word=word,
     )
 
 
-def reported(plate: Plate, by: str, at: float) -> Plate:
+def reported(plate: Plate, by: str, at: float, word: str | None = None) -> Plate:
     """A person says that something is on the plate."""
-    return replace(_changed(plate, PlateState.OCCUPIED, reason="reported"), by=by, at=at)
+    return replace(_changed(plate, PlateState.OCCUPIED, reason="reported"), by=by, at=at, word=word)
+
+
+def began(plate: Plate, print_id: str) -> Plate:
+    """A print that was not asked for here is at work: whoever looked at the plate before has not seen it."""
+    if plate.job == print_id:
+        return plate
+    if (plate.state, plate.job, plate.reason) == (PlateState.OCCUPIED, None, "print_seen"):
+        return replace(plate, job=print_id)
+    return _changed(plate, PlateState.OCCUPIED, print_id, "print_seen")
 
 
 def used(plate: Plate, job: str, shown: PrintInfo | None) -> Plate:

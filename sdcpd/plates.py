@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from sdcpd import plate as rules
 from sdcpd.codec.status import RUNNING, Phase, PrintInfo, outcome_of
@@ -20,6 +22,7 @@ from sdcpd.plate import Gate
 from sdcpd.printer import Printer
 from sdcpd.progress import Job, JobState
 from sdcpd.records import Plate, PlateState, PrintRecord, Wear
+from sdcpd.wishes import said
 
 __all__ = ["PlateRecords", "Plates", "Writer", "must_be_writable", "noted"]
 
@@ -75,6 +78,7 @@ class Plates:
         self._wall = wall
         self._plates = dict(journal.plates())
         self._before: dict[str, Plate] = {}
+        self._unkept: dict[str, Plate] = {}
         for printer in fleet:
             self._show(printer.id)
 
@@ -105,31 +109,69 @@ class Plates:
 
     # -- what people say -------------------------------------------------------------------------------------
 
-    def confirm(self, printer: Printer, revision: int | None, by: str) -> Plate:
+    def said(self, mainboard_id: str, word: str | None) -> bool:
+        """Whether this was the last word under its Idempotency-Key; ``KeyReused`` if another one was."""
+        return said(self.of(mainboard_id).word, word)
+
+    def confirm(self, printer: Printer, revision: int | None, by: str, word: str | None = None) -> Plate:
         """A person says that the plate is clear.
 
-        Raises ``PlateChanged`` for an old ``revision`` (None: for the present one), ``NotNow`` while a print is on it.
+        Raises ``PlateChanged`` for an old ``revision`` (None: for the present one), ``NotNow`` while a print is on it,
+        ``Unrecorded`` while it could not be written down.
         """
+        must_be_writable(self._journal)
         starting = printer.job is not None and printer.job.state is JobState.STARTING
         if starting or printer.phase in RUNNING:
             raise NotNow(f"{printer.name} is printing: its plate is not clear.", "Confirm it when the print is over.")
         shown = printer.status.print if printer.status is not None else None
-        plate = self._put(rules.confirmed(self.of(printer.id), revision, by, self._wall(), shown))
+        before = self.of(printer.id)
+        plate = self._put(rules.confirmed(before, revision, by, self._wall(), shown, word))
+        self._unkept[printer.id] = before
         _log.info("{by} says that the plate of {printer} is clear", by=by, printer=printer.slug)
         self.tell(printer.id)
         return plate
 
     def kept(self, mainboard_id: str) -> Deferred[Plate]:
         """Fires with what is known of a plate once that is on the disk; fails with ``StoreError`` if it cannot be."""
-        return self._journal.write(self.of(mainboard_id)).addCallback(lambda _: self.of(mainboard_id))
+        plate = self.of(mainboard_id)
 
-    def occupy(self, printer: Printer, by: str) -> Plate:
+        def kept(_: object) -> Plate:
+            self._unkept.pop(mainboard_id, None)
+            return self.of(mainboard_id)
+
+        return self._journal.write(plate).addCallbacks(kept, self._take_back, errbackArgs=(plate,))
+
+    def _take_back(self, failure: Failure, plate: Plate) -> Failure:
+        """Who confirmed the plate is told that it failed, so it must not let a print begin later."""
+        before = self._unkept.pop(plate.printer, None)
+        if before is not None and self.of(plate.printer) == plate:
+            self._put(replace(before, revision=plate.revision + 1))
+        return failure
+
+    def occupy(self, printer: Printer, by: str, word: str | None = None) -> Plate:
         """A person says that something is on the plate."""
         before = self.of(printer.id)
-        plate = self._put(rules.reported(before, by, self._wall()))
+        plate = self._put(rules.reported(before, by, self._wall(), word))
         if plate.state is not before.state:
             self.tell(printer.id)
         return plate
+
+    def heed(self, printer: Printer | None, clear: bool | None, by: str) -> None:
+        """What is said of the plate together with a wish to print; None says nothing.
+
+        Raises what ``confirm`` does, and ``NotNow`` if there is no printer yet whose plate could be meant.
+        """
+        if clear is None:
+            return
+        if printer is None:
+            raise NotNow(
+                "The job waits for any printer, so nobody knows yet whose plate is meant.",
+                "Confirm the plate of one printer by POST /v1/printers/<name>/plate, and start the job without it.",
+            )
+        if clear:
+            self.confirm(printer, None, by)
+        else:
+            self.occupy(printer, by)
 
     # -- what printers show ----------------------------------------------------------------------------------
 
@@ -169,6 +211,10 @@ class Plates:
         before = self._before.pop(job.id, None)
         plate = self.of(job.printer)
         return plate if before is None else self._put(rules.given_back(plate, before), write=False)
+
+    def began(self, mainboard_id: str, print_id: str) -> Plate:
+        """A print that was started at the printer is at work; to be written with it."""
+        return self._put(rules.began(self.of(mainboard_id), print_id), write=False)
 
     def ended(self, mainboard_id: str, print_id: str, state: JobState, reason: str | None) -> Plate:
         """A print, or a start that was not proved, is over; to be written with it."""

@@ -114,6 +114,8 @@ class Job(Struct, frozen=True, omit_defaults=False):
     """Whoever asks under the same key again gets this job."""
     asked: str = ""
     """What was asked under that key."""
+    start_word: str | None = None
+    """The last wish to start it that came with an Idempotency-Key, as ``wishes.word`` writes it."""
     attempts: int = 0
     """Deliveries that were begun."""
     plate_clear: bool | None = None

@@ -55,6 +55,8 @@ class Plate(Struct, frozen=True):
     shown: str | None = None
     """What the printer showed of its last print when somebody said that the plate is clear, or when a start was noted:
     that print is gone."""
+    word: str | None = None
+    """The last word that came with an Idempotency-Key, as ``wishes.word`` writes it; it outlasts what happens next."""
 
 
 class PrintResult(Enum):

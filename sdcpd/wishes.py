@@ -9,12 +9,13 @@ import secrets
 from collections.abc import Iterable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sdcpd.errors import KeyReused
 from sdcpd.files import StoredFile, wire_name
 from sdcpd.progress import Job, JobState
 
-__all__ = ["EVENTS", "FILE_LACKING", "Wish", "job_of", "lacks", "repeated"]
+__all__ = ["EVENTS", "FILE_LACKING", "Wish", "job_of", "lacks", "repeated", "said", "waiting_again", "word"]
 
 
 FILE_LACKING = frozenset({"start_refused_2", "start_refused_3", "start_refused_4"})
@@ -70,6 +71,15 @@ def job_of(wish: Wish, mainboard_id: str, file: StoredFile, now: float) -> Job:
     )
 
 
+def waiting_again(job: Job) -> Job:
+    """A job that was not started before the daemon ended, as it waits now.
+
+    What a person wanted printed at once, then, may be unwanted by now: it waits for another word.
+    """
+    state = JobState.DELIVERED if job.state is JobState.DELIVERED else JobState.QUEUED
+    return replace(job, state=state, start=job.start and job.queued, queued=True, reason=None, message=None)
+
+
 def lacks(jobs: Iterable[Job], job: Job) -> bool:
     """Whether the printer, when it was last told to start this very file, said that it does not have it."""
     for old in reversed(list(jobs)):
@@ -87,5 +97,23 @@ def repeated(jobs: Iterable[Job], by: str, key: str | None, asked: str) -> Job |
         return None
     job = next((job for job in jobs if (job.by, job.idempotency_key) == (by, key)), None)
     if job is not None and job.asked != asked:
-        raise KeyReused("Something else was asked under this Idempotency-Key.", "Send another key with another wish.")
+        raise _reused()
     return job
+
+
+def word(by: str, key: str | None, asked: str) -> str | None:
+    """What ``by`` asked under an Idempotency-Key, to be kept with what it was asked of; None without a key."""
+    return None if key is None else f"{by}\n{key}\n{asked}"
+
+
+def said(last: str | None, now: str | None) -> bool:
+    """Whether the word that is said ``now`` was the ``last`` one; ``KeyReused`` if another was under its key."""
+    if last is None or now is None or last.rpartition("\n")[0] != now.rpartition("\n")[0]:
+        return False
+    if last != now:
+        raise _reused()
+    return True
+
+
+def _reused() -> KeyReused:
+    return KeyReused("Something else was asked under this Idempotency-Key.", "Send another key with another wish.")

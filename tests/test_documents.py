@@ -56,7 +56,7 @@ class PrinterTests(DocumentCase):
                     "revision": 1,
                     "by": None,
                     "at": None,
-                    "job": None,
+                    "job": self.rig.fleet.get(SATURN).plate.job,
                     "reason": "print_seen",
                 },
                 "wear": {"layers": 0, "exposure_s": 0.0, "prints": 0},
@@ -194,6 +194,21 @@ class FileNameTests(DocumentCase):
         """A file that somebody else sent has the printer's name for it; no name is no file."""
         self.assertEqual(self.document(printing(5, filename="usb.ctb"))["file"], "usb.ctb")
         self.assertIsNone(self.document(printing(5, filename=""))["file"])
+
+    def test_words_of_the_last_print(self) -> None:
+        """What became of our last print is said until another one is on the machine, and not of that one."""
+        self.document(Status((0,)))
+        wire = wire_name(self.rig.store.get(self.rig.put().json["file"]["md5"]))
+        self.rig.post(f"/v1/printers/{SATURN}/print", {"file": "plate.goo"})
+        self.document(printing(5, filename=wire))
+        stopped = self.document(printing(5, number=13, current=0, filename=wire))
+        self.assertEqual((stopped["job"]["state"], stopped["message"]), ("stopped", stopped["job"]["message"]))
+        self.assertTrue(stopped["message"])
+        foreign = self.document(printing(1, filename="usb.ctb"))
+        self.assertEqual((foreign["job"]["state"], foreign["message"]), ("stopped", None))
+        self.assertEqual((foreign["plate"]["job"], foreign["plate"]["reason"]), (foreign["print"], "print_seen"))
+        self.assertGreater(foreign["plate"]["revision"], stopped["plate"]["revision"])
+        self.assertIsNone(self.document(printing(9, number=16, current=0, filename="usb.ctb"))["message"])
 
     def test_delivery(self) -> None:
         """During a delivery the file is the one that is sent, whatever was printed before."""

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sdcpd.codec.sdcp import Command
 from sdcpd.codec.sliced import SlicedFile
-from sdcpd.errors import JobUnknown, KeyReused, NotNow, Unrecorded
+from sdcpd.errors import JobUnknown, KeyReused, NotNow, StoreFull, Unrecorded
 from sdcpd.jobs import Wish
 from sdcpd.plate import Gate
 from sdcpd.progress import Job, JobState
@@ -249,6 +249,36 @@ class LocalTests(LineTestCase):
         self.assertEqual((self.job(job).state, self.job(job).reason), (JobState.DELIVERED, "printer_busy"))
 
 
+class WishTests(LineTestCase):
+    def test_not_noted(self) -> None:
+        """A wish to start that could not be noted is taken back: nothing starts when there is room again."""
+        job = self.add()
+        self.deliver()
+        self.shop.jobs.plates.occupy(self.shop.fleet.get(ID), "Bob")
+        self.shop.journal.full = True
+        self.failureResultOf(self.shop.jobs.start(job.id, None, "Ann", "Ann\nk\nstart"), StoreFull)
+        self.assertEqual((self.job(job).start, self.job(job).start_word), (False, None))
+        self.assertRaises(Unrecorded, self.shop.jobs.start, job.id, None, "Ann")
+        self.shop.journal.full, self.shop.journal.failing = False, None
+        self.confirm()
+        self.shop.pump(5)
+        self.assertEqual((self.starts(), self.job(job).reason), (0, "waiting_for_start"))
+
+    def test_repeated(self) -> None:
+        """A start that is asked for again under its key is no second wish, also when the print is over."""
+        job = self.add()
+        self.deliver()
+        word = "Ann\nk\nstart"
+        self.successResultOf(self.shop.jobs.start(job.id, True, "Ann", word))
+        self.finish()
+        again = self.successResultOf(self.shop.jobs.start(job.id, True, "Ann", word))
+        self.assertIs(again.state, JobState.FINISHED)
+        self.assertIs(self.shop.fleet.get(ID).plate.state, PlateState.OCCUPIED)
+        self.assertRaises(KeyReused, self.shop.jobs.start, job.id, False, "Ann", "Ann\nk\nother")
+        self.assertRaises(NotNow, self.shop.jobs.start, job.id, True, "Ann")
+        self.assertEqual(self.starts(), 1)
+
+
 class AnyTests(LineTestCase):
     def test_bound_once(self) -> None:
         """A job for any printer goes to one that it suits, once, and waits while there is none."""
@@ -263,6 +293,12 @@ class AnyTests(LineTestCase):
         job = self.add(printer="")
         self.assertEqual((self.job(job).printer, self.job(job).state), (ID, JobState.DELIVERING))
         self.assertEqual(self.shop.jobs.queue(""), [])
+
+    def test_whose_plate(self) -> None:
+        """A plate cannot be confirmed with the start of a job that has no printer yet: nobody has looked at any."""
+        job = self.add(printer="")
+        self.assertRaises(NotNow, self.shop.jobs.start, job.id, True, "Ann")
+        self.assertFalse(self.job(job).start)
 
     def add_any(self, **sliced: Any) -> Job:
         """A file for any printer that says this of itself."""

@@ -22,6 +22,20 @@ SUSPECT = Plate(ID, PlateState.SUSPECT, 4, reason="printer_restarted")
 OVER = PrintInfo(16, 9, 9, 900, 1000, 0, "benchy.goo")
 
 
+class BeganTests(SynchronousTestCase):
+    def test_began(self) -> None:
+        """A print from the screen makes a word for an earlier revision void, and is the one that occupies the plate."""
+        seen = Plate(ID, PlateState.OCCUPIED, 5, reason="print_seen")
+        for plate, revision in ((FRESH, 1), (CLEAR, 5), (OCCUPIED, 5), (SUSPECT, 5), (seen, 5)):
+            after = rules.began(plate, "p7")
+            self.assertEqual(
+                (after.state, after.job, after.reason, after.revision),
+                (PlateState.OCCUPIED, "p7", "print_seen", revision),
+            )
+            self.assertIs(rules.began(after, "p7"), after)
+        self.assertIs(rules.began(OCCUPIED, "j1"), OCCUPIED)
+
+
 class GateTests(SynchronousTestCase):
     def test_admits(self) -> None:
         """A clear plate is printed on, an occupied or suspect one never, an unknown one as it is wanted."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from sdcpd.codec.sdcp import Command
-from sdcpd.errors import NotNow, PrinterOffline
+from sdcpd.errors import KeyReused, NotNow, PrinterOffline, StoreFull, Unrecorded
 from sdcpd.plate import Gate, PlateNotClear
 from sdcpd.progress import JobState
 from sdcpd.records import Plate, PlateState
@@ -210,6 +210,39 @@ class GateTests(PlatesTestCase):
         self.assertIs(self.plate.state, PlateState.OCCUPIED)
         self.shop.print()
         self.assertEqual(self.starts(), 2)
+
+
+class WordTests(PlatesTestCase):
+    def test_not_noted(self) -> None:
+        """Who was told that a confirmation could not be noted finds no print started by it when there is room again."""
+        self.plates.occupy(self.shop.fleet.get(ID), "Bob")
+        self.shop.journal.full = True
+        self.confirm()
+        self.failureResultOf(self.plates.kept(ID), StoreFull)
+        self.assertEqual((self.plate.state, self.plate.reason), (PlateState.OCCUPIED, "reported"))
+        revision = self.plate.revision
+        self.assertRaises(Unrecorded, self.confirm)
+        self.shop.journal.full, self.shop.journal.failing = False, None
+        self.confirm()
+        self.assertEqual(self.successResultOf(self.plates.kept(ID)).revision, revision + 1)
+        self.assertIs(self.plate.state, PlateState.CLEAR)
+
+    def test_repeated(self) -> None:
+        """A word that comes again under its key is known also after its start, and over a restart."""
+        word, printer = "Ann\nk1\nclear", self.shop.fleet.get(ID)
+        self.plates.confirm(printer, self.plate.revision, "Ann", word)
+        self.print()
+        self.assertIs(self.plate.state, PlateState.OCCUPIED)
+        later = Workshop(Path(self.mktemp()), journal=self.shop.journal).jobs.plates
+        for plates in (self.plates, later):
+            self.assertTrue(plates.said(ID, word))
+            self.assertFalse(plates.said(ID, "Bob\nk1\nclear"))
+            self.assertRaises(KeyReused, plates.said, ID, "Ann\nk1\noccupied")
+
+    def print(self) -> None:
+        self.shop.print()
+        self.shop.deliver()
+        self.link.says(self.shop.at_work(3))
 
 
 class SeenTests(PlatesTestCase):

@@ -27,6 +27,7 @@ from sdcpd.web.answer import Answer, json_answer
 from sdcpd.web.errors import Refusal
 from sdcpd.web.queue import key_of, visible
 from sdcpd.web.routes import Call, Route
+from sdcpd.wishes import word
 
 __all__ = ["NativeApi", "PlateRequest", "PrintRequest"]
 
@@ -101,11 +102,15 @@ class NativeApi:
 
     def plate(self, call: Call, name: str) -> Deferred[Answer]:
         """Say that the plate is clear, or that something is on it; the answer is the plate as it is now."""
-        word = call.json(PlateRequest)
+        said = call.json(PlateRequest)
         printer = self._fleet.get(name)
-        if not word.clear:
-            self._jobs.plates.occupy(printer, call.client.name)
-        elif word.revision is None:
+        by = call.client.name
+        asked = word(by, *key_of(call, "plate", printer.id, said.clear, said.revision))
+        if self._jobs.plates.said(printer.id, asked):
+            pass  # the same answer again, with the plate as it is now
+        elif not said.clear:
+            self._jobs.plates.occupy(printer, by, asked)
+        elif said.revision is None:
             raise Refusal(
                 422,
                 "bad_body",
@@ -113,7 +118,7 @@ class NativeApi:
                 f"GET /v1/printers/{printer.slug} tells it: it is {printer.plate.revision} now.",
             )
         else:
-            self._jobs.plates.confirm(printer, word.revision, call.client.name)
+            self._jobs.plates.confirm(printer, said.revision, by, asked)
         kept = self._jobs.plates.kept(printer.id)
         return kept.addCallback(lambda plate: json_answer(PlateAnswer(plate_document(plate))))
 

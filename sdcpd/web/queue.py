@@ -20,6 +20,7 @@ from sdcpd.progress import Job
 from sdcpd.web.answer import Answer, json_answer
 from sdcpd.web.errors import Refusal
 from sdcpd.web.routes import Call, Route
+from sdcpd.wishes import word
 
 __all__ = ["QueueApi", "key_of", "visible"]
 
@@ -60,6 +61,20 @@ def visible(call: Call, jobs: Jobs, job_id: str) -> Job:
     if not call.client.sees(job.printer):
         raise JobUnknown(f"No job has the id {job_id!r}.", "GET /v1/jobs lists them.")
     return job
+
+
+def _request(call: Call) -> QueueRequest:
+    try:
+        return call.json(QueueRequest)
+    except Refusal as refusal:
+        if "`plate_clear`" not in refusal.message:
+            raise
+        raise Refusal(
+            422,
+            "bad_body",
+            "plate_clear is not taken here: the plate is looked at when the file's turn has come, not before.",
+            "Queue the file without it; confirm the plate by POST /v1/printers/<name>/plate when it is clear.",
+        ) from refusal
 
 
 class QueueApi:
@@ -105,20 +120,22 @@ class QueueApi:
         return self._add(call, "")
 
     def _add(self, call: Call, mainboard_id: str) -> Deferred[Answer]:
-        request = call.json(QueueRequest)
+        request = _request(call)
         if request.start:
             call.must_have("control")
         key, asked = key_of(call, "queue", mainboard_id, request.file, request.start)
         wish = Wish(call.client.name, start=request.start, key=key, asked=asked)
         return self._orders.enqueue(mainboard_id, request.file, wish, call.client.sees).addCallback(self._made)
 
-    def start(self, call: Call, job_id: str) -> Answer:
+    def start(self, call: Call, job_id: str) -> Deferred[Answer]:
         """Start a waiting job: now if its printer is idle and the plate is clear, else in its turn."""
         request = call.json(StartRequest)
         if request.plate_clear is not None:
             call.must_have("plate")
         visible(call, self._jobs, job_id)
-        return self._made(self._jobs.start(job_id, request.plate_clear, call.client.name))
+        by = call.client.name
+        asked = word(by, *key_of(call, "start", job_id, request.plate_clear))
+        return self._jobs.start(job_id, request.plate_clear, by, asked).addCallback(self._made)
 
     def move(self, call: Call, job_id: str) -> Answer:
         """Put a waiting job before another one of its queue, or at the end."""

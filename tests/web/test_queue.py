@@ -76,6 +76,32 @@ class QueueTests(WebCase):
         )
         self.assertEqual([Command(request["Cmd"]) for request in self.link.sent], [Command.FETCH])
 
+    def test_start_and_plate_twice(self) -> None:
+        """A start and a confirmation that are sent again under their keys are answered as before, and do nothing."""
+        self.rig.publish(Status((0,)))
+        job = self.add().json["job"]["id"]
+        start, plate = {"Idempotency-Key": "k3"}, {"Idempotency-Key": "k4"}
+        for _ in range(2):
+            reply = self.rig.post(f"/v1/jobs/{job}/start", {}, start)
+            self.assertEqual((reply.status, reply.json["job"]["start"]), (202, True))
+        self.assert_refused(
+            self.rig.post(f"/v1/jobs/{job}/start", {"plate_clear": True}, start), 422, "idempotency_key_reused"
+        )
+        revision = self.rig.get(BASE).json["plate"]["revision"]
+        word = {"clear": True, "revision": revision}
+        first, again = (self.rig.post(f"{BASE}/plate", word, plate) for _ in range(2))
+        self.assertEqual((first.status, again.status, again.json), (200, 200, first.json))
+        self.assert_refused(self.rig.post(f"{BASE}/plate", word), 409, "plate_changed")
+        self.assert_refused(self.rig.post(f"{BASE}/plate", {"clear": False}, plate), 422, "idempotency_key_reused")
+
+    def test_no_confirmation_in_advance(self) -> None:
+        """A plate cannot be confirmed for a file that waits; the refusal says when it can."""
+        error = self.assert_refused(self.add(start=True, plate_clear=True), 422, "bad_body")
+        self.assertIn("plate_clear is not taken here", error["message"])
+        self.assertIn("/plate when it is clear", error["hint"])
+        error = self.assert_refused(self.add(starts=True), 422, "bad_body")
+        self.assertIn("`starts`", error["message"])
+
     def test_scopes(self) -> None:
         """Who may queue may not for that reason start."""
         away = "192.168.1.7"
