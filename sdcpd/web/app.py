@@ -90,13 +90,14 @@ class WebApp:
         self._updates = UpdatesApi(fleet, documents, clock, wall, epoch)
         self._clock = clock
         self._mount = Mount(fleet, config.sdcpd.default_printer)
-        moonraker = MoonrakerApi(
+        self._moonraker = MoonrakerApi(
             version,
             epoch,
             fleet=fleet,
             jobs=jobs,
             store=store,
             prints=prints,
+            pictures=pictures,
             documents=documents,
             keys=keys,
             tokens=self._access.tokens,
@@ -118,7 +119,7 @@ class WebApp:
             *self._updates.routes,
             *metrics.routes,
             *KeysApi(keys, fleet, self._access.tokens).routes,
-            *self._mount.put(MOONRAKER, moonraker.routes),
+            *self._mount.put(MOONRAKER, self._moonraker.routes),
         )
         self._described = msgspec.json.encode(openapi(self.routes, version))
 

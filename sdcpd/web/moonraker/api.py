@@ -15,6 +15,7 @@ from sdcpd.files import FileStore
 from sdcpd.fleet import Fleet
 from sdcpd.jobs import Jobs
 from sdcpd.keys import Keys
+from sdcpd.pictures import Pictures
 from sdcpd.web.moonraker.access import AccessEndpoints
 from sdcpd.web.moonraker.control import ControlEndpoints
 from sdcpd.web.moonraker.endpoint import Endpoint, routes_of
@@ -51,6 +52,7 @@ class MoonrakerApi:
         jobs: Jobs,
         store: FileStore,
         prints: Prints,
+        pictures: Pictures,
         documents: Documents,
         keys: Keys,
         tokens: Tokens,
@@ -58,7 +60,7 @@ class MoonrakerApi:
         wall: Callable[[], float],
     ) -> None:
         shelf = Shelf(store, jobs, wall)
-        metadata = Metadata(store, jobs)
+        metadata = Metadata(store, jobs, pictures)
         starts = Starts(fleet, jobs, store)
         notifications = NotificationsEndpoint(fleet, documents, clock, epoch)
         endpoints: tuple[Endpoint, ...] = (

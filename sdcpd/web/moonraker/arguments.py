@@ -71,12 +71,12 @@ class Arguments:
         return value.casefold() not in _NO if isinstance(value, str) else bool(value)
 
 
-def arguments_of(request: Request, parts: Mapping[str, str]) -> Arguments:
+def arguments_of(request: Request, parts: Mapping[str, str], *, body: bool) -> Arguments:
     """The arguments of one HTTP request: the path's win over the body's, and those over the query's."""
     # Twisted's own ``args`` leave out names without a value, and those are how objects are asked for.
     _, _, query = request.uri.partition(b"?")
     found: dict[str, Any] = dict(_pairs(query))
-    if not request.streamed:
+    if body and not request.streamed:
         found.update(_body(request))
     return Arguments({**found, **parts})
 

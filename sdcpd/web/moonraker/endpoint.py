@@ -89,6 +89,8 @@ class Endpoint(Struct, frozen=True):
     upload: str = ""
     also: tuple[int, ...] = ()
     audited: bool = True
+    reads_body: bool = True
+    """Whether the body is arguments; else the handler reads it."""
 
 
 def routes_of(endpoints: Iterable[Endpoint]) -> list[Route]:
@@ -99,7 +101,9 @@ def routes_of(endpoints: Iterable[Endpoint]) -> list[Route]:
 def _route(endpoint: Endpoint, method: str) -> Route:
     @wraps(endpoint.handle)
     def handle(call: Call, printer: Printer, **parts: str) -> Result:
-        ask = Ask(printer, call.client, arguments_of(cast(Request, call.request), parts), call)
+        ask = Ask(
+            printer, call.client, arguments_of(cast(Request, call.request), parts, body=endpoint.reads_body), call
+        )
 
         def render(value: Any) -> Any:
             if isinstance(value, Answer) or IResource.providedBy(value):

@@ -42,7 +42,18 @@ class JsonRpcEndpoint:
         self.methods: Mapping[str, Endpoint] = methods_of(endpoints)
         path = "/server/jsonrpc"
         self.endpoints = (
-            Endpoint("POST", path, "view", self.post, None, rpc=None, wrapped=False, also=(400,), audited=False),
+            Endpoint(
+                "POST",
+                path,
+                "view",
+                self.post,
+                None,
+                rpc=None,
+                wrapped=False,
+                also=(400,),
+                audited=False,
+                reads_body=False,
+            ),
         )
 
     def post(self, ask: Ask) -> Deferred[Answer]:
@@ -54,7 +65,6 @@ class JsonRpcEndpoint:
         kind = call.header("content-type").partition(";")[0].strip().casefold()
         if kind != "application/json":
             raise no(400, "Expected the Content-Type application/json")
-        call.request.content.seek(0)
         try:
             asked = msgspec.json.decode(call.request.content.read())
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
