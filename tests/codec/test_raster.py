@@ -103,6 +103,22 @@ class BoxFilterTests(SynchronousTestCase):
         self.assertEqual(picture.rows, bytes(grey for line in expected for grey in line))
         self.assertEqual(run_total(rle, encoding), resolution[0] * resolution[1])
 
+    def test_narrow(self) -> None:
+        """A very narrow picture of a very wide screen is as bright as the screen, also where sums become large."""
+        for columns, rows, width in ((30_000, 4, 10), (65_535, 4_000, 1), (60_000, 4_000, 3)):
+            picture = layer_picture(goo_rle([(255, columns * rows)]), GOO, (columns, rows), width)
+            self.assertEqual((picture.width, set(picture.rows)), (width, {255}))
+
+    def test_dark_edges(self) -> None:
+        """What lies in a few rows only is shown there, with black above and below, in every band."""
+        columns, rows = 2000, 3000
+        for first in (0, 1, 1499, 2998):
+            run_list = [(0, first * columns), (200, 2 * columns), (0, (rows - first - 2) * columns)]
+            picture = layer_picture(goo_rle(run_list), GOO, (columns, rows), columns)
+            lines = [picture.rows[y * columns : (y + 1) * columns] for y in range(rows)]
+            found = [y for y, line in enumerate(lines) if any(line)]
+            self.assertEqual((found, {*lines[first]}), ([first, first + 1], {200}))
+
     def test_segments(self) -> None:
         """The runs of a layer are the same wherever it is cut into segments."""
         run_list = [
