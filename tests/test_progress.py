@@ -669,6 +669,6 @@ class JobStateTests(SynchronousTestCase):
 
     def test_states(self) -> None:
         """A job waits, moves or has ended, and never two of these."""
-        waiting = {JobState.QUEUED, JobState.DELIVERING, JobState.DELIVERED}
+        waiting = {JobState.QUEUED, JobState.HELD, JobState.DELIVERING, JobState.DELIVERED}
         self.assertEqual(set(JobState), waiting | MOVING | ENDED)
         self.assertEqual(len(JobState), len(waiting) + len(MOVING) + len(ENDED))
