@@ -1,7 +1,7 @@
 """The clients' door: any MQTT client with a key may hear what the printers say, and talk among its own.
 
 One decision: there are three kinds of topics. ``/sdcp/...`` and ``sdcpd/...`` belong to the daemon: read with the
-scope ``view``, written by nobody but for ``sdcpd/<slug>/command`` with the scope ``control``. Everything else is
+scope ``view``, written by nobody but for ``sdcpd/<slug>/command`` with a scope that a command needs. Everything else is
 the clients' own, and the daemon does not look at it; so a home needs no second broker.
 """
 
@@ -22,6 +22,8 @@ from sdcpd.scopes import granted
 
 __all__ = ["CLIENTS_LIMITS", "ClientIdentity", "ClientsPolicy", "Obey"]
 
+COMMANDING = frozenset({"queue", "control", "plate"})
+"""Scopes that some command needs; which one, the command itself tells."""
 CLIENTS_LIMITS = Limits(connections=2_000, connections_per_address=200, connects_per_second=50)
 """Dashboards and scripts, not a public service."""
 
@@ -132,11 +134,11 @@ class ClientsPolicy(OpenPolicy):
         return qos
 
     def publish(self, identity: Identity, packet: mqtt.Publish) -> Verdict:
-        """Its own topics freely; a command with ``control``, never retained; nothing else of the daemon's."""
+        """Its own topics freely; a command with a scope for any, never retained; nothing else of the daemon's."""
         if not is_ours(packet.topic):
             return Verdict.ALLOW
         client = _client(identity)
-        if not is_command(packet.topic) or "control" not in client.scopes:
+        if not is_command(packet.topic) or not COMMANDING & client.scopes:
             self._warn(f"{client.name} may not publish on", packet.topic)
             return Verdict.DROP
         if packet.retain:

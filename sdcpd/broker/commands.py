@@ -11,12 +11,13 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import fields
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
 from sdcpd.broker.complaints import shown
 from sdcpd.broker.router import Router
-from sdcpd.errors import SdcpdError, WrongFile
+from sdcpd.errors import JobUnknown, SdcpdError, WrongFile
 from sdcpd.files import FileStore
 from sdcpd.fleet import Fleet
 from sdcpd.jobs import Jobs, Wish
@@ -36,18 +37,66 @@ _REPEATED = {
 
 
 class Command(Struct, frozen=True, forbid_unknown_fields=True):
-    """What may be asked; ``file`` and ``plate_clear`` go with ``print``. ``id`` comes back in the result."""
+    """What may be asked. ``id`` comes back in the result."""
 
-    command: Literal["print", "pause", "resume", "stop"]
+    command: Literal["print", "pause", "resume", "stop", "queue", "start", "plate"]
     file: str = ""
+    """With ``print`` and ``queue``: the name or MD5 of a stored file."""
+    start: bool = False
+    """With ``queue``: whether the file is to be started in its turn."""
+    job: str = ""
+    """With ``start``: which job of the printer's queue."""
     plate_clear: bool | None = None
+    """With ``print`` and ``start``: what the one who asks says of the plate."""
+    clear: bool | None = None
+    """With ``plate``: whether it is clear."""
+    revision: int | None = None
+    """With ``plate``, if it is clear: the revision that was looked at."""
     id: Annotated[str, Meta(max_length=128)] | int | None = None
+
+
+_SCOPES = {"queue": "queue", "plate": "plate"}
+"""What each command needs; all others need ``control``."""
+_FIELDS = {
+    "print": {"file", "plate_clear"},
+    "queue": {"file", "start"},
+    "start": {"job", "plate_clear"},
+    "plate": {"clear", "revision"},
+}
+"""What may be said with each command besides ``id``; with all others nothing."""
 
 
 class NotAllowed(SdcpdError):
     """The key lacks a scope."""
 
     code = "forbidden"
+
+
+class BadCommand(SdcpdError):
+    """A command with what does not belong to it, or without what does."""
+
+    code = "bad_command"
+
+
+def _check(wish: Command, by: str, scopes: frozenset[str]) -> None:
+    """Raise ``NotAllowed`` or ``BadCommand``."""
+    needed = {_SCOPES.get(wish.command, "control")}
+    if wish.plate_clear is not None:
+        needed.add("plate")
+    if wish.command == "queue" and wish.start:
+        needed.add("control")
+    for scope in sorted(needed - scopes):
+        raise NotAllowed(
+            f"{by} may not ask for this: it needs the scope {scope!r}.", f"Give its key the scope {scope}."
+        )
+    said = {f.name for f in fields(wish) if f.name not in ("command", "id") and getattr(wish, f.name) != f.default}
+    for name in sorted(said - _FIELDS.get(wish.command, set())):
+        raise BadCommand(f"{name} does not go with {wish.command}.", "docs/mqtt.md lists what goes with each command.")
+    if wish.command == "plate" and (wish.clear is None or (wish.clear and wish.revision is None)):
+        raise BadCommand(
+            "Expected clear, and with a plate that is clear the revision that was looked at.",
+            'For example {"command": "plate", "clear": true, "revision": 3}; the state tells the revision.',
+        )
 
 
 class Commands:
@@ -88,9 +137,21 @@ class Commands:
         self, slug: str, wish: Command, by: str, scopes: frozenset[str]
     ) -> Mapping[str, Any] | Deferred[Mapping[str, Any]]:
         printer = self._fleet.get(slug)
+        _check(wish, by, scopes)
+        if wish.command == "plate":
+            if wish.clear:
+                self._jobs.plates.confirm(printer, wish.revision, by)
+            else:
+                self._jobs.plates.occupy(printer, by)
+            return self._jobs.plates.kept(printer.id).addCallback(lambda plate: {"revision": plate.revision})
+        if wish.command == "queue":
+            waits = self._orders.enqueue(printer.id, wish.file, Wish(by, start=wish.start))
+            return waits.addCallback(lambda job: {"job": job.id})
+        if wish.command == "start":
+            if self._jobs.get(wish.job).printer != printer.id:
+                raise JobUnknown(f"No job of {printer.name} has the id {wish.job!r}.", "Its queue lists them.")
+            return self._jobs.start(wish.job, wish.plate_clear, by).addCallback(lambda job: {"job": job.id})
         if wish.command == "print":
-            if wish.plate_clear is not None and "plate" not in scopes:
-                raise NotAllowed(f"{by} may not speak for the plate.", 'Give its key the scope "plate".')
             begun = self._orders.print(printer.id, wish.file, Wish(by, plate_clear=wish.plate_clear))
             return begun.addCallback(lambda job: {"job": job.id})
         ask: Callable[[str], Deferred[Any] | None] = getattr(self._jobs, wish.command)

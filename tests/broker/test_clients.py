@@ -125,8 +125,15 @@ class ManagedKeyTests(ClientsTestCase):
         return client
 
     def test_scopes(self) -> None:
-        """Such a key is a password like any other, and every scope includes looking; upload is not control."""
-        for scopes, obeyed in ((("control",), 1), (("admin",), 1), (("upload", "plate"), 0), (("view",), 0)):
+        """Such a key is a password like any other, and every scope includes looking; upload commands nothing."""
+        for scopes, obeyed in (
+            (("control",), 1),
+            (("admin",), 1),
+            (("upload", "plate"), 1),
+            (("queue",), 1),
+            (("upload",), 0),
+            (("view",), 0),
+        ):
             self.obeyed.clear()
             client = self.enter(self.key(*scopes, name="-".join(scopes))[1])
             self.assertEqual(client.take()[0], ConnAck(False, 0))

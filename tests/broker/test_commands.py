@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from sdcpd.broker.server import Server
 from sdcpd.codec.mqtt import PubAck, Publish
 from sdcpd.codec.sdcp import Command
 from sdcpd.config import MqttClients, MqttKey
-from sdcpd.jobs import Jobs
+from sdcpd.jobs import Jobs, Wish
 from sdcpd.links import COMMAND_TIMEOUT
 from sdcpd.plate import Gate
 from sdcpd.progress import Job, JobState
+from sdcpd.records import PlateState
 from tests.broker.kit import Client, ServerTestCase, connect_packet
 from tests.fakes import ID, Workshop, wall
 from tests.sliced import goo_file
@@ -44,7 +46,11 @@ class CommandsTests(ServerTestCase):
         settings = MqttClients(
             "tcp:1884",
             False,
-            (MqttKey("home", SHA256, ("view", "control", "plate")), MqttKey("pilot", PILOT, ("view", "control"))),
+            (
+                MqttKey("home", SHA256, ("view", "queue", "control", "plate")),
+                MqttKey("pilot", PILOT, ("view", "control")),
+                MqttKey("slicer", hashlib.sha256(b"slicer").hexdigest(), ("view", "queue")),
+            ),
         )
         policy = ClientsPolicy(settings, commands.obey, self.clock.seconds, lambda _: None)
         server = Server(self.clock, self.router, policy, CLIENTS_LIMITS)
@@ -132,6 +138,81 @@ class CommandsTests(ServerTestCase):
         self.ask(command="print", file="benchy.goo", plate_clear=True)
         self.assertTrue(self.result()["ok"])
         self.assertEqual(self.workshop.fleet.get(ID).plate.by, "key:home")
+
+    def test_queue_and_start(self) -> None:
+        """A file that is queued by MQTT waits on the printer until somebody has it started, by MQTT just so."""
+        self.ask(command="queue", file="benchy.goo")
+        job = self.result()["job"]
+        self.assertEqual([found.id for found in self.workshop.jobs.queue(ID)] or [self.workshop.job.id], [job])
+        self.workshop.deliver()
+        self.workshop.pump(1)
+        self.assertEqual(self.workshop.jobs.get(job).reason, "waiting_for_start")
+        self.ask(command="start", job=job)
+        self.assertEqual(self.result(), {"id": None, "command": "start", "ok": True, "job": job})
+        self.assertEqual(self.workshop.link.commands(), [Command.FETCH, Command.START])
+        self.ask(command="start", job="nothing")
+        self.assertEqual(self.refusal()["code"], "unknown_job")
+        self.ask(command="queue", file="nothing.goo")
+        self.assertEqual(self.refusal()["code"], "file_missing")
+
+    def test_start_of_another_printers_job(self) -> None:
+        """A command at one printer's topic starts no job of another one."""
+        job = self.successResultOf(
+            self.workshop.jobs.enqueue("", self.workshop.store.list()[0], Wish("Ann", start=False))
+        )
+        self.ask(command="start", job=job.id)
+        self.assertEqual(self.refusal()["code"], "unknown_job")
+        self.assertFalse(self.workshop.jobs.get(job.id).start)
+
+    def test_plate_word(self) -> None:
+        """Who looked can say it by MQTT, for the revision that was looked at; an old one is refused."""
+        plates = self.workshop.jobs.plates
+        plates.occupy(self.workshop.fleet.get(ID), "Ann")
+        revision = plates.of(ID).revision
+        self.ask(command="plate", clear=True, revision=revision)
+        self.assertEqual(self.result()["revision"], revision + 1)
+        self.assertEqual((plates.of(ID).state, plates.of(ID).by), (PlateState.CLEAR, "key:home"))
+        self.ask(command="plate", clear=True, revision=revision)
+        self.assertEqual(self.refusal()["code"], "plate_changed")
+        self.ask(command="plate", clear=False)
+        self.assertTrue(self.result()["ok"])
+        self.assertIs(plates.of(ID).state, PlateState.OCCUPIED)
+
+    def test_plate_not_noted(self) -> None:
+        """A word that could not be written down is refused, and nothing is started by it."""
+        self.workshop.jobs.plates.occupy(self.workshop.fleet.get(ID), "Ann")
+        self.workshop.journal.full = True
+        self.ask(command="plate", clear=True, revision=self.workshop.jobs.plates.of(ID).revision)
+        self.assertEqual(self.refusal()["code"], "store_full")
+        self.assertIs(self.workshop.jobs.plates.of(ID).state, PlateState.OCCUPIED)
+
+    def test_scopes(self) -> None:
+        """Queueing, starting and speaking for the plate are three permissions here, too."""
+        self.home = self.come(self.workshop.jobs, b"slicer")
+        for command in (
+            {"command": "queue", "file": "benchy.goo", "start": True},
+            {"command": "print", "file": "benchy.goo"},
+            {"command": "start", "job": "j1"},
+            {"command": "plate", "clear": False},
+            {"command": "stop"},
+        ):
+            self.ask(**command)
+            self.assertEqual(self.refusal()["code"], "forbidden", command)
+        self.ask(command="queue", file="benchy.goo")
+        self.assertTrue(self.result()["ok"])
+
+    def test_what_goes_together(self) -> None:
+        """What does not belong to a command is refused and not passed over: somebody meant something by it."""
+        for command in (
+            {"command": "queue", "file": "benchy.goo", "plate_clear": True},
+            {"command": "pause", "file": "benchy.goo"},
+            {"command": "print", "file": "benchy.goo", "revision": 3},
+            {"command": "plate"},
+            {"command": "plate", "clear": True},
+        ):
+            self.ask(**command)
+            self.assertEqual(self.refusal()["code"], "bad_command", command)
+        self.assertEqual(self.workshop.link.commands(), [])
 
     def test_wrong_file(self) -> None:
         """A file for another screen is refused with the reason, and the printer does not hear of it."""
