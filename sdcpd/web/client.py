@@ -32,6 +32,9 @@ class Client(Struct, frozen=True):
     printers: frozenset[str] | None = None
     """The MainboardIDs that its key is limited to; None for all."""
 
+    once: bool = False
+    """Whether it came with a one-shot token: that makes no other, or it would live for ever."""
+
     @property
     def name(self) -> str:
         """For people, kept with what it asked for."""

@@ -10,9 +10,11 @@ from __future__ import annotations
 import base64
 import secrets
 
+from msgspec.structs import replace
 from twisted.internet.interfaces import IReactorTime
 
 from sdcpd.web.client import Client
+from sdcpd.web.errors import Refusal
 
 __all__ = ["LIFE", "Tokens"]
 
@@ -31,7 +33,9 @@ class Tokens:
         self._live: dict[str, tuple[float, Client]] = {}
 
     def make(self, client: Client) -> str:
-        """A token for this client: 32 characters, 160 random bits."""
+        """A token for this client: 32 characters, 160 random bits. A ``Refusal`` if it came with a token itself."""
+        if client.once:
+            raise Refusal(403, "forbidden", "A one-shot token makes no other one.", "Ask with the key.")
         self._sweep()
         own = [text for text, (_, known) in self._live.items() if known.counted_as == client.counted_as]
         if len(own) >= MOST_PER_ADDRESS:
@@ -39,7 +43,7 @@ class Tokens:
         elif len(self._live) >= MOST:
             del self._live[next(iter(self._live))]
         text = base64.b32encode(secrets.token_bytes(20)).decode("ascii")
-        self._live[text] = (self._clock.seconds() + LIFE, client)
+        self._live[text] = (self._clock.seconds() + LIFE, replace(client, once=True))
         return text
 
     def take(self, text: str, address: str) -> Client | None:

@@ -58,6 +58,13 @@ class TokensTests(SynchronousTestCase):
 class TokenRouteTests(WebCase):
     """``POST /v1/token`` and ``?token=``."""
 
+    def test_no_chain(self) -> None:
+        """A token cannot be made into the next one, also not where a dialect makes them by GET: it ends after 5 s."""
+        self.rig.announce()
+        token = self.rig.post("/v1/token", {}).json["token"]
+        reply = self.rig.get(f"/access/oneshot_token?token={token}", address="127.0.0.1")
+        self.assertEqual((reply.status, len(self.rig.web._access.tokens)), (403, 0), reply.body)
+
     config = '[access.trusted]\n"192.168.1.0/24" = ["view"]'
 
     def token(self, rig: Rig | None = None, **asker: Any) -> str:
