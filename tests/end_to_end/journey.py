@@ -60,6 +60,6 @@ class Journey(SynchronousTestCase):
         return int(self.printers.ask("state")["counts"]["commands"].get("128", 0))
 
     def happenings(self) -> list[str]:
-        """The types of all remembered events of this life of the daemon."""
+        """The types of all remembered events of printers of this life of the daemon."""
         events = self.daemon.get("/v1/updates?timeout=0&events=recent")["events"]
-        return [event["type"] for event in events]
+        return [event["type"] for event in events if event["printer"]]

@@ -214,8 +214,8 @@ class FaultCase(TestCase):
         return self.shown()["job"] or {}
 
     def happenings(self) -> list[str]:
-        """The types of all events so far."""
-        return [event.type for event in self.rig.fleet.events]
+        """The types of all events of printers so far."""
+        return [event.type for event in self.rig.fleet.events if event.printer]
 
     async def until(self, reached: Callable[[], object]) -> None:
         """Wait until something is so; asked at each turn of a hundredth of a second."""
