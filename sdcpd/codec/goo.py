@@ -60,11 +60,15 @@ _DATE = re.compile(r"(\d{4})-(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)")
 _DAMAGED = "The file is damaged: slice the model again, or export the file again."
 
 Order = Literal["big", "little"]
+_PIECE = 128 * 1024
+"""Bytes that are summed in one step."""
 
 
 def checksum(rle: bytes) -> int:
     """What stands behind a layer's runs: the complement of their sum."""
-    return ~sum(rle) & 0xFF
+    # In pieces: one sum over 10 MB would keep every other thread waiting for 80 ms.
+    view = memoryview(rle)
+    return ~sum(sum(view[at : at + _PIECE]) for at in range(0, len(rle), _PIECE)) & 0xFF
 
 
 def read_head(source: Source, identity: Identity) -> SlicedFile:

@@ -10,6 +10,7 @@ import tempfile
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from sdcpd.codec.goo import checksum
 from sdcpd.codec.sliced import (
     BytesSource,
     FileSource,
@@ -66,6 +67,14 @@ def grey_ctb(rle: bytes) -> bytes:
             at += more + 1
         picture += bytes([grey]) * run
     return bytes(picture)
+
+
+class ChecksumTests(SynchronousTestCase):
+    def test_long(self) -> None:
+        """A layer of any length is found sound by the sum of all its bytes."""
+        for length in (0, 1, 131_071, 131_072, 131_073, 300_000):
+            data = bytes(7 * n % 251 for n in range(length))
+            self.assertEqual(checksum(data), 255 - sum(data) % 256)
 
 
 class HeadTests(SynchronousTestCase):
