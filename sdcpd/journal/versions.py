@@ -7,6 +7,7 @@ older one brings in alembic, which costs memory, and only after a copy was made.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -32,12 +33,15 @@ def stored(connection: Connection) -> str | None:
     return None if version is None else str(version)
 
 
-def bring_up(engine: Engine, path: Path | None) -> None:
+def bring_up(
+    engine: Engine, path: Path | None, revisions: Sequence[str] = REVISIONS, scripts: Path = MIGRATIONS
+) -> None:
     """Make the tables, or change those of an older version, after copying the file at ``path`` aside.
 
-    Raises ``ConfigError`` for a journal of a newer version.
+    ``revisions`` are the versions that are known, oldest first, ``scripts`` the steps between them. Raises
+    ``ConfigError`` for a journal of a newer version.
     """
-    newest = REVISIONS[-1]
+    newest = revisions[-1]
     with engine.begin() as connection:
         version = stored(connection)
         if version is None:
@@ -47,7 +51,7 @@ def bring_up(engine: Engine, path: Path | None) -> None:
             return
     if version == newest:
         return
-    if version not in REVISIONS:
+    if version not in revisions:
         raise ConfigError(
             f"the journal was written by a newer version of sdcpd (its tables are {version}, this one knows {newest})",
             "Install that version again, or restore the backup that was made before the change.",
@@ -57,7 +61,7 @@ def bring_up(engine: Engine, path: Path | None) -> None:
         _copy(path, path.with_name(f"{path.name}.before-{newest}"))
     _log.info("The journal's tables go from version {old} to {new}", old=version, new=newest)
     with engine.begin() as connection:
-        migrate(connection, MIGRATIONS, newest)
+        migrate(connection, scripts, newest)
 
 
 def migrate(connection: Connection, scripts: Path, target: str) -> None:

@@ -13,10 +13,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from msgspec.structs import replace
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, event, text
+from sqlalchemy.exc import OperationalError
 
 from sdcpd.errors import ConfigError
-from sdcpd.journal import Journal, versions
+from sdcpd.journal import Journal, database, versions
 from sdcpd.journal.tables import METADATA, REVISIONS
 from tests.fakes import at_once, logged
 from tests.journal.test_ledger import JOB, KEY, PRINTER, JournalCase, ended
@@ -71,14 +72,42 @@ class OpeningTests(JournalCase):
     def test_migrated(self) -> None:
         """A step of the tables keeps what is there."""
         self.journal().write(KEY)
+        with create_engine(f"sqlite:///{self.path}").begin() as connection:
+            versions.migrate(connection, self.scripts(), "0002")
+            self.assertEqual(connection.execute(text("SELECT id, used FROM keys")).all(), [("k1", 7.0)])
+
+    def scripts(self, second: str = SECOND) -> Path:
+        """Migrations as a later version has them, with one more step."""
         scripts = self.directory / "migrations"
-        (scripts / "versions").mkdir(parents=True)
+        (scripts / "versions").mkdir(parents=True, exist_ok=True)
         for name in ("env.py", "versions/0001_first.py"):
             (scripts / name).write_bytes((versions.MIGRATIONS / name).read_bytes())
-        (scripts / "versions" / "0002.py").write_text(SECOND)
-        with create_engine(f"sqlite:///{self.path}").begin() as connection:
-            versions.migrate(connection, scripts, "0002")
-            self.assertEqual(connection.execute(text("SELECT id, used FROM keys")).all(), [("k1", 7.0)])
+        (scripts / "versions" / "0002.py").write_text(second)
+        return scripts
+
+    def test_copied_first(self) -> None:
+        """Before the tables change there is a whole copy of the journal as it was; the old version starts from it."""
+        journal = self.journal()
+        journal.write(KEY)  # it is in the write-ahead log only, and the file is still open
+        journal.write(PRINTER)
+        aside = self.directory / "journal.db.before-0002"
+        engine = create_engine(f"sqlite:///{self.path}")
+        event.listen(engine, "connect", database._prepare)
+        event.listen(engine, "begin", database._begin)
+        self.addCleanup(engine.dispose)
+        broken = self.scripts(SECOND.replace("SET used", "SET unused"))
+        self.assertRaises(OperationalError, versions.bring_up, engine, self.path, ("0001", "0002"), broken)
+        self.assertEqual(self.sql("SELECT version_num FROM alembic_version"), [("0001",)])
+        versions.bring_up(engine, self.path, ("0001", "0002"), self.scripts())
+        self.assertEqual(self.sql("SELECT version_num FROM alembic_version"), [("0002",)])
+        self.assertEqual(self.sql("SELECT id, used FROM keys"), [("k1", 7.0)])
+        journal.close()
+        for path in self.directory.glob("journal.db*"):
+            if path != aside:
+                path.unlink()
+        aside.rename(self.path)
+        before = self.journal()
+        self.assertEqual((before.keys(), before.printers()), ([KEY], [PRINTER]))
 
     def test_newer(self) -> None:
         """A journal of a newer version is left alone, and the start ends with a sentence."""
