@@ -113,7 +113,7 @@ class WebApp:
             *NativeApi(fleet, jobs, orders, documents).routes,
             *AdoptionApi(fleet, adopt, documents).routes,
             *QueueApi(fleet, jobs, orders, documents).routes,
-            *HistoryApi(prints, fleet).routes,
+            *HistoryApi(prints, fleet, store).routes,
             *FilesApi(store, fleet).routes,
             *PicturesApi(store, fleet, pictures).routes,
             *self._updates.routes,

@@ -27,7 +27,7 @@ from sdcpd.web.routes import Call, Parameter, Route
 from sdcpd.web.serve import ServedFile
 from sdcpd.web.upload import receive_upload
 
-__all__ = ["FilesApi", "file_document"]
+__all__ = ["FilesApi", "file_document", "thumbnail_of"]
 
 
 def file_document(file: StoredFile) -> FileDocument:
@@ -41,8 +41,13 @@ def file_document(file: StoredFile) -> FileDocument:
         uploaded_at=file.uploaded_at,
         wire_name=wire_name(file),
         url=f"/v1/files/{quote(file.name)}",
-        thumbnail=f"/v1/files/{file.md5}/thumbnail.png",
+        thumbnail=thumbnail_of(file),
     )
+
+
+def thumbnail_of(file: StoredFile) -> str:
+    """Where the picture of a stored file is, by its content."""
+    return f"/v1/files/{file.md5}/thumbnail.png"
 
 
 class Destination(Struct, frozen=True, forbid_unknown_fields=True):

@@ -15,11 +15,14 @@ import msgspec
 from msgspec import Struct
 from twisted.internet.defer import Deferred
 
+from sdcpd.errors import FileMissing
+from sdcpd.files import FileStore
 from sdcpd.fleet import Fleet
 from sdcpd.journal import PrintPage, PrintQuery, Totals
 from sdcpd.records import PrintRecord, PrintResult
 from sdcpd.web.answer import Answer, json_answer
 from sdcpd.web.errors import Refusal
+from sdcpd.web.files import thumbnail_of
 from sdcpd.web.routes import Call, Parameter, Route
 
 __all__ = ["HistoryApi", "PrintDocument"]
@@ -65,6 +68,8 @@ class PrintDocument(Struct, frozen=True):
     printed_s: float | None
     exposure_s: float | None
     volume_ml: float | None
+    thumbnail: str | None
+    """Where its picture is; null once the file is stored no more."""
 
 
 class HistoryDocument(Struct, frozen=True):
@@ -88,9 +93,10 @@ class TotalsDocument(Struct, frozen=True):
 class HistoryApi:
     """Handlers over the journal."""
 
-    def __init__(self, prints: Prints, fleet: Fleet) -> None:
+    def __init__(self, prints: Prints, fleet: Fleet, store: FileStore) -> None:
         self._prints = prints
         self._fleet = fleet
+        self._store = store
         filters = (
             Parameter("printer", "a slug or MainboardID"),
             Parameter("result", ", ".join(result.value for result in PrintResult)),
@@ -188,7 +194,14 @@ class HistoryApi:
             printed_s=record.printed_s,
             exposure_s=record.exposure_s,
             volume_ml=record.volume_ml,
+            thumbnail=self._thumbnail(record.md5),
         )
+
+    def _thumbnail(self, md5: str | None) -> str | None:
+        try:
+            return thumbnail_of(self._store.get(md5)) if md5 is not None else None
+        except FileMissing:
+            return None
 
 
 def _cell(value: object) -> object:

@@ -68,6 +68,17 @@ class HistoryTests(WebCase):
         self.assertEqual((document["result"], document["layers"], document["volume_ml"]), ("finished", 10, 2.5))
         self.assertIsNone(document["job"])
 
+    def test_thumbnail(self) -> None:
+        """A print has a link to its picture for as long as its file is stored, and none that leads nowhere."""
+        file = self.rig.put().json["file"]
+        self.successResultOf(self.rig.journal.write(PrintRecord("p7", SATURN, "plate.goo", EPOCH + 7, md5=file["md5"])))
+        self.assertEqual(self.rig.get("/v1/history/p7").json["thumbnail"], file["thumbnail"])
+        self.assertEqual(self.rig.get("/v1/history").json["prints"][0]["thumbnail"], file["thumbnail"])
+        self.assertIn(file["thumbnail"], self.rig.get("/v1/history.csv").body.decode())
+        self.assertIsNone(self.rig.get("/v1/history/p0").json["thumbnail"])
+        self.rig.ask("DELETE", f"/v1/files/{file['md5']}")
+        self.assertIsNone(self.rig.get("/v1/history/p7").json["thumbnail"])
+
     def test_totals(self) -> None:
         """The sums are those of the prints that were asked for."""
         found = self.rig.get("/v1/history/totals").json
