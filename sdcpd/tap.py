@@ -23,6 +23,7 @@ from twisted.application.service import IService, MultiService, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 from twisted.internet.threads import deferToThreadPool
+from twisted.logger import globalLogPublisher
 from twisted.python import usage
 from twisted.python.threadpool import ThreadPool
 
@@ -236,6 +237,7 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
     reactor.seconds = time.monotonic
     wall = time.time  # noqa: TID251 (the one place; it is handed out as ``wall``)
     logs.set_level(config.sdcpd.log_level)
+    globalLogPublisher.addObserver(logs.RECENT)
 
     limit = _raise_limit()
     state = _state_directory(config)

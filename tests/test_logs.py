@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from sdcpd.config import Sdcpd
-from sdcpd.logs import LEVELS, logger, set_level
+from sdcpd.logs import LEVELS, Recent, logger, set_level
 
 
 @implementer(ILogObserver)
@@ -77,3 +77,19 @@ class LevelTests(SynchronousTestCase):
         except ZeroDivisionError:
             self.log.failure("ours")
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+
+class RecentTests(SynchronousTestCase):
+    """The last lines of the log."""
+
+    def test_last_lines(self) -> None:
+        """The newest lines are kept, long ones cut, and what cannot be formatted hurts nobody."""
+        recent = Recent(2)
+        for text in ("first", "second", "x" * 5000):
+            recent({"log_format": "{text}", "text": text, "log_time": 0.0})
+        self.assertEqual(recent.text.count("\n"), 2)
+        self.assertNotIn("first", recent.text)
+        self.assertIn("second", recent.text)
+        self.assertLess(len(recent.text), 2000)
+        recent({"log_format": "{missing}"})
+        self.assertEqual(recent.text.count("\n"), 2)

@@ -97,6 +97,7 @@ class WebApp:
             jobs=jobs,
             store=store,
             prints=prints,
+            orders=orders,
             pictures=pictures,
             documents=documents,
             keys=keys,

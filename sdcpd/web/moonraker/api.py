@@ -15,6 +15,7 @@ from sdcpd.files import FileStore
 from sdcpd.fleet import Fleet
 from sdcpd.jobs import Jobs
 from sdcpd.keys import Keys
+from sdcpd.orders import Orders
 from sdcpd.pictures import Pictures
 from sdcpd.web.moonraker.access import AccessEndpoints
 from sdcpd.web.moonraker.control import ControlEndpoints
@@ -52,6 +53,7 @@ class MoonrakerApi:
         jobs: Jobs,
         store: FileStore,
         prints: Prints,
+        orders: Orders,
         pictures: Pictures,
         documents: Documents,
         keys: Keys,
@@ -61,7 +63,7 @@ class MoonrakerApi:
     ) -> None:
         shelf = Shelf(store, jobs, wall)
         metadata = Metadata(store, jobs, pictures)
-        starts = Starts(fleet, jobs, store)
+        starts = Starts(fleet, orders)
         notifications = NotificationsEndpoint(fleet, documents, clock, epoch)
         endpoints: tuple[Endpoint, ...] = (
             *ServerEndpoints(fleet, Temperatures(fleet, clock.seconds), version).endpoints,

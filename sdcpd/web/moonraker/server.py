@@ -12,6 +12,8 @@ from msgspec import Struct
 
 from sdcpd.dialects import klippy_of
 from sdcpd.fleet import Event, Fleet
+from sdcpd.logs import RECENT
+from sdcpd.web.answer import TEXT, Answer
 from sdcpd.web.moonraker.endpoint import Ask, Endpoint
 from sdcpd.web.moonraker.form import no
 from sdcpd.web.moonraker.temperatures import Temperatures
@@ -60,6 +62,10 @@ class ServerEndpoints:
             Endpoint("GET", "/server/announcements/list", "view", self.announcements),
             Endpoint("GET", "/server/announcements/feeds", "view", self.feeds),
             Endpoint("POST", "/server/announcements/dismiss", "control", self.dismiss),
+            *(
+                Endpoint("GET", f"/server/files/{name}.log", "admin", self.log, None, rpc=None, content="text/plain")
+                for name in ("klippy", "moonraker")
+            ),
             Endpoint("POST", "/server/restart", "admin", self.restart, also=(403,)),
             Endpoint("POST", "/server/logs/rollover", "admin", self.rollover, also=(403,)),
         )
@@ -114,6 +120,10 @@ class ServerEndpoints:
     def dismiss(self, ask: Ask) -> dict[str, Any]:
         """Take note of an announcement: there are none."""
         raise no(404, f"No announcement {ask.arguments.text('entry_id')[:100]!r}")
+
+    def log(self, ask: Ask) -> Answer:
+        """The last lines of the daemon's log, under the names that clients know; no key is in them."""
+        return Answer(200, RECENT.text.encode("utf-8", "replace"), TEXT)
 
     def restart(self, ask: Ask) -> dict[str, Any]:
         """Restart the server: not from here."""

@@ -1,8 +1,8 @@
 """How a stored file gets onto a printer in this dialect: now, or by the queue.
 
-One decision: the preflight, the gate and the queue are those of the native API; this module only chooses between
-them. A start that was asked for by itself is refused if it cannot be now. One that came with an upload waits, where
-it may: the file is here, and the slicer that sent it will not ask again (reference apis.md 5.5, 7).
+One decision: the door, the gate and the queue are those of the native API; this module only chooses between them. A
+start that was asked for by itself is refused if it cannot be now. One that came with an upload waits, where it may:
+the file is here, and the slicer that sent it will not ask again (reference apis.md 5.5, 7).
 """
 
 from __future__ import annotations
@@ -10,38 +10,37 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 
 from sdcpd.errors import NotNow, SdcpdError
-from sdcpd.files import FileStore, StoredFile
+from sdcpd.files import StoredFile
 from sdcpd.fleet import Fleet
-from sdcpd.jobs import Jobs, Wish
+from sdcpd.jobs import Wish
+from sdcpd.judging import Gate
+from sdcpd.orders import Orders
 from sdcpd.plate import PlateNotClear
 from sdcpd.progress import Job
-from sdcpd.web.judged import Gate
 from sdcpd.web.moonraker.endpoint import Ask
 
 __all__ = ["Starts"]
 
 
 class Starts:
-    """Over the jobs, the store and the fleet."""
+    """Over the door through which files go to printers."""
 
-    def __init__(self, fleet: Fleet, jobs: Jobs, store: FileStore) -> None:
+    def __init__(self, fleet: Fleet, orders: Orders) -> None:
         self._fleet = fleet
-        self._jobs = jobs
-        self._store = store
+        self._orders = orders
 
     def gate(self, ask: Ask) -> Gate:
         """What a file must suit to be printed on the printer."""
         return Gate((known for known in self._fleet if ask.client.sees(known.id)), ask.printer)
 
     def now(self, ask: Ask, file: StoredFile) -> Deferred[Job]:
-        """Deliver and start; fires when the job is safe. Fails as ``Jobs.print``, and with ``WrongFile``."""
-        return Deferred.fromCoroutine(self._now(ask, file))
+        """Deliver and start; fires when the job is safe. Fails as ``Orders.print``."""
+        return self._orders.print(ask.printer.id, file.name, Wish(ask.client.name), ask.client.sees)
 
-    async def _now(self, ask: Ask, file: StoredFile) -> Job:
-        gate = self.gate(ask)
-        gate.whole(await self._store.indexes.of(file))
-        job = self._jobs.print(ask.printer.id, file, None, ask.client.name, gate.warnings)
-        return await self._jobs.kept(job)
+    def enqueue(self, ask: Ask, file: StoredFile, *, start: bool) -> Deferred[Job]:
+        """Let a file wait for its turn on the printer. Fails as ``Orders.enqueue``."""
+        wish = Wish(ask.client.name, start=start)
+        return self._orders.enqueue(ask.printer.id, file.name, wish, ask.client.sees)
 
     async def with_upload(self, ask: Ask, file: StoredFile) -> tuple[bool, bool, str]:
         """Whether the print was started, whether it waits in the queue, and why it was not started."""
@@ -62,13 +61,3 @@ class Starts:
         except SdcpdError:
             return False
         return True
-
-    def enqueue(self, ask: Ask, file: StoredFile, *, start: bool) -> Deferred[Job]:
-        """Let a file wait for its turn on the printer."""
-        return Deferred.fromCoroutine(self._enqueue(ask, file, start))
-
-    async def _enqueue(self, ask: Ask, file: StoredFile, start: bool) -> Job:
-        gate = self.gate(ask)
-        gate.whole(await self._store.indexes.of(file))
-        wish = Wish(ask.client.name, start=start, warnings=gate.warnings)
-        return await self._jobs.enqueue(ask.printer.id, file, wish)

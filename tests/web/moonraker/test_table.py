@@ -48,6 +48,8 @@ ROWS: tuple[tuple[str, str, str | None, int], ...] = (
     ("POST", "server/files/upload", "upload", 400),
     ("GET", "server/files/<root>/<path:path>", "view", 404),
     ("DELETE", "server/files/<root>/<path:path>", "upload", 404),
+    ("GET", "server/files/klippy.log", "admin", 200),
+    ("GET", "server/files/moonraker.log", "admin", 200),
     ("POST", "server/logs/rollover", "admin", 403),
     ("POST", "server/restart", "admin", 403),
     ("GET", "server/history/list", "view", 200),
