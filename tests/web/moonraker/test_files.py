@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import base64
 import hashlib
+import struct
 from typing import Any
 
 from sdcpd.codec.status import Status
+from tests.codec.vectors import vector
 from tests.web.moonraker.rig import BOUNDARY, TRUSTED, MoonrakerCase, P, form
 from tests.web.rig import EPOCH, SATURN, RealCase, Rig, goo, md5, printing
 
@@ -140,6 +143,24 @@ class ShelfTests(MoonrakerCase):
         self.refused(
             self.rig.get(f"{P}/server/files/metadata?filename=x.goo"), 404, "Metadata not available for <x.goo>"
         )
+
+    def test_thumbnails(self) -> None:
+        """A file's thumbnails are listed with their true sizes, and lie where the metadata says."""
+        arriving = self.rig.store.begin("minis/t.goo", None)
+        arriving.write(vector("tiny.goo"))
+        self.successResultOf(arriving.finish())
+        told = self.get("server/files/metadata?filename=minis/t.goo&inline_thumbs=true")
+        listed = self.get("server/files/thumbnails?filename=minis/t.goo")
+        self.assertEqual(len(told["thumbnails"]), len(listed))
+        self.assertTrue(listed)
+        for inline, one in zip(told["thumbnails"], listed, strict=True):
+            self.assertEqual(f"minis/{inline['relative_path']}", one["thumbnail_path"])
+            reply = self.rig.get(f"{P}/server/files/gcodes/{one['thumbnail_path']}")
+            self.assertEqual((reply.status, reply.headers["content-type"]), (200, "image/png"))
+            self.assertEqual((reply.body, len(reply.body)), (base64.b64decode(inline["data"]), one["size"]))
+            self.assertEqual(struct.unpack(">II", reply.body[16:24]), (one["width"], one["height"]))
+        self.refused(self.rig.get(f"{P}/server/files/gcodes/minis/.thumbs/t.goo-1x1.png"), 404, "File not found")
+        self.refused(self.rig.get(f"{P}/server/files/gcodes/.thumbs/x.goo-1x1.png"), 404, "File not found")
 
     def test_directory(self) -> None:
         """A folder shows what is directly in it, and how full the disk is."""
