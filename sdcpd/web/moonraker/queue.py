@@ -134,13 +134,12 @@ class QueueEndpoints:
         """Hold the whole queue: there is no such switch, and the plate holds it anyway."""
         raise no(400, "The queue cannot be paused: it goes on only when somebody says that the plate is clear")
 
-    def start(self, ask: Ask) -> QueueStatus:
+    def start(self, ask: Ask) -> Deferred[QueueStatus]:
         """Start the first job that waits, now or as soon as the plate is clear."""
         waiting = self._waiting(ask)
         if not waiting:
             raise no(400, "The queue is empty")
-        self._jobs.start(waiting[0].id, None, ask.client.name)
-        return self.status(ask)
+        return self._jobs.start(waiting[0].id, None, ask.client.name).addCallback(lambda _: self.status(ask))
 
     def jump(self, ask: Ask) -> QueueStatus:
         """Put a job first."""
