@@ -80,6 +80,8 @@ class Database:
         try:
             if self._is_file and self._path.exists():
                 self._check()
+            elif self._is_file:
+                self._path.touch(mode=0o600)  # the hashes of keys are in it, whoever may look into the directory
             versions.bring_up(self._engine, self._path if self._is_file else None)
         except (SQLAlchemyError, OSError) as error:
             if _word(error) in _DAMAGED:

@@ -79,6 +79,7 @@ def _copy(path: Path, aside: Path) -> None:
     """Copy a database as it is now, with what is still in its WAL, and only then give the copy its name."""
     temporary = aside.with_name(f"{aside.name}.tmp")
     temporary.unlink(missing_ok=True)
+    temporary.touch(mode=0o600)
     with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(temporary)) as target:
         source.backup(target)
     temporary.replace(aside)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -47,6 +48,15 @@ class OpeningTests(JournalCase):
         self.journal()
         self.assertEqual(self.sql("PRAGMA journal_mode"), [("wal",)])
         self.assertEqual(self.sql("SELECT version_num FROM alembic_version"), [(REVISIONS[-1],)])
+
+    def test_private(self) -> None:
+        """Nobody but its owner can read the journal and what lies beside it, whatever the umask: it holds hashes."""
+        before = os.umask(0o022)
+        self.addCleanup(os.umask, before)
+        self.journal().write(KEY)
+        found = sorted(self.directory.glob("journal.db*"))
+        self.assertIn(self.path, found)
+        self.assertEqual({path.stat().st_mode & 0o077 for path in found}, {0})
 
     def test_light(self) -> None:
         """An ordinary start does not load what only migrations need."""
@@ -108,6 +118,7 @@ class OpeningTests(JournalCase):
         aside.rename(self.path)
         before = self.journal()
         self.assertEqual((before.keys(), before.printers()), ([KEY], [PRINTER]))
+        self.assertEqual(self.path.stat().st_mode & 0o077, 0)
 
     def test_newer(self) -> None:
         """A journal of a newer version is left alone, and the start ends with a sentence."""
