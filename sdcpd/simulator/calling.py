@@ -14,11 +14,13 @@ from random import Random
 from twisted.logger import Logger
 
 from sdcpd.simulator import fault_kinds as kinds
+from sdcpd.simulator import outside_kinds as outside
 from sdcpd.simulator.faults import Faults
 from sdcpd.simulator.journal import Journal
 from sdcpd.simulator.link import Link, LinkOwner, Links, LinkState, LinkTerms
 from sdcpd.simulator.profiles import HostForm
 from sdcpd.simulator.requests import Delivery
+from sdcpd.simulator.segments import Segments
 from sdcpd.simulator.settings import LOOPBACK, Settings
 from sdcpd.simulator.simtime import Alarm, SimTime
 from sdcpd.simulator.status import Identity
@@ -62,6 +64,7 @@ class Caller:
         self._frozen: list[Link] = []
         self._dialling = Alarm(time)
         self._broker: tuple[str, int] | None = None
+        self.inviter: tuple[str, int] | None = None  # who invited last, obeyed or not
 
     @property
     def state(self) -> LinkState:
@@ -82,6 +85,7 @@ class Caller:
         if not port.isdecimal() or not 0 < int(port) < 65536:
             self._journal.violation("invitation", f"M66666 {' '.join(words)}")
             return
+        self.inviter = (host, int(port))
         if self._faults.take(kinds.IgnoreInvitations) is not None:
             return
         taken = self._faults.get(kinds.BrokerTakeover)
@@ -157,6 +161,7 @@ class Caller:
             keepalive=self._settings.keepalive if keepalive is None else keepalive.seconds,
             filters=self._filters(),
             early=None if early is None else self._early(),
+            segments=self._segments(),
         )
         self._broker = (host, port)
         owner = _Owner(self, attempt)
@@ -171,6 +176,11 @@ class Caller:
         self._journal.note("refused", broker=self._broker, reason=reason)
         if attempt < _ATTEMPTS:  # assumed, Q3
             self._dialling.set(_BETWEEN, self._dial, *self._broker, attempt + 1)
+
+    def _segments(self) -> Segments:
+        if self._faults.take(outside.SplitSegments) is not None:
+            return Segments.SPLIT
+        return Segments.WHOLE if self._faults.take(outside.JoinedPackets) is None else Segments.JOINED
 
     def _filters(self) -> tuple[str, ...]:
         own = f"/sdcp/request/{self._identity.spec.mainboard_id}"

@@ -7,9 +7,11 @@ test starts it as a fixture, through the same few names.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import (
     IListeningPort,
     IReactorFDSet,
@@ -21,6 +23,7 @@ from twisted.internet.interfaces import (
 )
 from twisted.logger import Logger
 
+from sdcpd.simulator.dialling import TcpDialler
 from sdcpd.simulator.download import HttpFetcher
 from sdcpd.simulator.journal import Violation
 from sdcpd.simulator.mqtt_link import MqttLinks
@@ -47,9 +50,10 @@ class Farm(MultiService):
         self._reactor = reactor
         self._ports: list[IListeningPort] = []
         links = MqttLinks(reactor, SimTime(reactor, settings.scale))
+        fetcher = partial(HttpFetcher, reactor)
+        self._mouths: list[Mouth] = []
         self.printers = [
-            Printer(spec, settings, reactor, links, lambda time, address: HttpFetcher(reactor, time, address))
-            for spec in specs
+            Printer(spec, settings, reactor, links, fetcher, TcpDialler(reactor), self._rehouse) for spec in specs
         ]
 
     @property
@@ -96,13 +100,26 @@ class Farm(MultiService):
         closing = [maybeDeferred(port.stopListening) for port in ports]
         return gatherResults([*closing, maybeDeferred(super().stopService)]).addCallback(lambda _: None)
 
+    def _rehouse(self, printer: Printer, address: str) -> None:
+        """Hear the printer's datagrams at another address; ValueError where that is taken."""
+        if not self._ports:
+            return
+        index = self.printers.index(printer)
+        mouth = Mouth(printer)
+        try:
+            port = listen(self._reactor, mouth, address, self.settings.port)
+        except CannotListenError as error:
+            raise ValueError(f"{address}:{self.settings.port} is taken: choose another address") from error
+        former, self._ports[index], self._mouths[index] = self._ports[index], port, mouth
+        former.stopListening()
+
     def _listen(self) -> None:
         if self._ports:
             return
-        mouths = [Mouth(printer) for printer in self.printers]
+        mouths = self._mouths = [Mouth(printer) for printer in self.printers]
         try:
             for mouth in mouths:
-                self._ports.append(listen(self._reactor, mouth, self.settings.port))
+                self._ports.append(listen(self._reactor, mouth, mouth.printer.spec.address, self.settings.port))
             if self.settings.broadcast:
                 shared = listen_for_broadcasts(self._reactor, self.settings.port, Broadcasts(mouths))
                 self._ports.append(shared)

@@ -14,6 +14,7 @@ from typing import Protocol
 from sdcpd.simulator.faults import Faults
 from sdcpd.simulator.journal import Journal
 from sdcpd.simulator.requests import Delivery
+from sdcpd.simulator.segments import Segments
 
 __all__ = ["Link", "LinkOwner", "LinkState", "LinkTerms", "Links"]
 
@@ -39,6 +40,7 @@ class LinkTerms:
     keepalive: int
     filters: tuple[str, ...]
     early: tuple[str, bytes] | None = None  # publish this before SUBSCRIBE
+    segments: Segments = Segments.WHOLE
 
 
 class Link(Protocol):

@@ -30,6 +30,7 @@ from sdcpd.simulator.journal import Journal
 from sdcpd.simulator.link import Link, LinkOwner, LinkState, LinkTerms
 from sdcpd.simulator.rawmqtt import publish_packet
 from sdcpd.simulator.requests import Delivery
+from sdcpd.simulator.segments import JoinedSocket, Segments, make_socket, send_whole
 from sdcpd.simulator.simtime import Alarm, SimTime
 
 __all__ = ["MqttLink", "MqttLinks"]
@@ -44,9 +45,10 @@ _CROWD = 8  # waiting messages, from where on statuses with one key replace each
 class _Client(Client):
     """paho, connecting without waiting: a full backlog in the same process would wait for ever."""
 
+    segments = Segments.WHOLE
+
     def _create_socket_connection(self) -> socket.socket:
-        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        sock.setblocking(False)
+        sock = make_socket(self.segments)
         try:
             sock.bind((self._bind_address, 0))
             error = sock.connect_ex((self._host, self._port))
@@ -110,6 +112,8 @@ class MqttLink:
         """Begin to connect; OSError where it is clear at once that nobody listens."""
         terms = self._terms
         self._client.connect(terms.host, terms.port, terms.keepalive, bind_address=terms.bind_address)
+        if terms.segments is Segments.JOINED:
+            self._subscribe()
         self._deadline.set_real(_HANDSHAKE, self._lose, "no CONNACK")
         self._misc.set_real(self._misc_interval, self._miscellaneous)
 
@@ -163,6 +167,9 @@ class MqttLink:
         if not self._reached():
             return
         self._client.loop_write()
+        sock = self._client.socket()
+        if isinstance(sock, JoinedSocket) and not sock.flush():
+            self._wants_to_write()
         self._drain()
 
     def connectionLost(self, reason: Failure) -> None:
@@ -185,7 +192,7 @@ class MqttLink:
             self._state = LinkState.CONNACK_WAIT
         return True
 
-    def _make_client(self) -> Client:
+    def _make_client(self) -> _Client:
         client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=self._terms.client_id,
@@ -193,6 +200,7 @@ class MqttLink:
             protocol=MQTTProtocolVersion.MQTTv311,
             reconnect_on_failure=False,
         )
+        client.segments = self._terms.segments
         client.on_socket_open = self._socket_opened
         client.on_socket_close = self._socket_closing
         client.on_socket_register_write = self._wants_to_write
@@ -266,6 +274,10 @@ class MqttLink:
         self._deadline.set_real(_HANDSHAKE, self._lose, "no SUBACK")
         if self._terms.early is not None:
             self._client.publish(*self._terms.early, qos=1)
+        if self._terms.segments is not Segments.JOINED:
+            self._subscribe()
+
+    def _subscribe(self) -> None:
         self._client.subscribe([(each, 1) for each in self._terms.filters])
 
     def _subscribed(self) -> None:
@@ -315,7 +327,7 @@ class MqttLink:
             return
         packet = publish_packet(outgoing.topic, outgoing.payload, 1, outgoing.packet_id, dup=True)
         try:
-            whole = sock.send(packet) == len(packet)
+            whole = send_whole(sock, packet)
         except BlockingIOError:
             return
         except OSError:

@@ -8,34 +8,31 @@ a test moves it by ``Clock.advance`` alone and a farm by real time.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
 from sdcpd.simulator import fault_kinds as kinds
+from sdcpd.simulator import outside_kinds as outside
 from sdcpd.simulator.calling import Caller
 from sdcpd.simulator.commands import Commands
+from sdcpd.simulator.dialling import Dialler
 from sdcpd.simulator.download import Fetcher
 from sdcpd.simulator.faults import Fault, Faults
 from sdcpd.simulator.journal import Counts, Entry, Journal, Violation
 from sdcpd.simulator.link import Links, LinkState
 from sdcpd.simulator.odd import encode, garbage, reply_payload, spoil_status
+from sdcpd.simulator.person import Person
 from sdcpd.simulator.printing import PrintMachine
 from sdcpd.simulator.profiles import AttributesShape
-from sdcpd.simulator.settings import PrinterSpec, Settings
+from sdcpd.simulator.settings import PrinterSpec, Settings, must_be_loopback
 from sdcpd.simulator.simtime import Alarm, SimTime
-from sdcpd.simulator.status import (
-    IDLE,
-    Identity,
-    JsonObject,
-    PrinterStatus,
-    PrintInfo,
-    TransferInfo,
-)
+from sdcpd.simulator.status import IDLE, Identity, JsonObject, PrinterStatus, PrintInfo, TransferInfo
 from sdcpd.simulator.storage import Store
+from sdcpd.simulator.strangers import Strangers
 from sdcpd.simulator.transfer import TransferMachine
 from sdcpd.simulator.waiting import Waiters
 
@@ -49,8 +46,6 @@ _UPTIME_WRAP = 2**32  # assumed, Q17
 class Printer:
     """A printer: its state, its machines, its link, its faults, and the person in front of it."""
 
-    _log = Logger()
-
     def __init__(
         self,
         spec: PrinterSpec,
@@ -58,6 +53,8 @@ class Printer:
         clock: IReactorTime,
         links: Links,
         make_fetcher: Callable[[SimTime, str], Fetcher],
+        dialler: Dialler,
+        rehouse: Callable[[Printer, str], None],
     ) -> None:
         self.spec = spec
         self.time = SimTime(clock, settings.scale)
@@ -66,11 +63,8 @@ class Printer:
         self.faults = Faults()
         self._waiters = Waiters()
         self.journal = Journal(self.time, spec.mainboard_id, settings.strict, self._waiters.check)
-        self.store = Store(
-            settings.capacity,
-            settings.layers,
-            settings.store / spec.mainboard_id if settings.store is not None else None,
-        )
+        directory = settings.store / spec.mainboard_id if settings.store is not None else None
+        self.store = Store(settings.capacity, settings.layers, directory)
         self._settings = settings
         self._random = Random(f"{settings.seed}/{spec.address}/behaviour")
         self._booted_at = self.time.now()
@@ -89,11 +83,14 @@ class Printer:
             self.store,
             self.faults,
             self.journal,
-            make_fetcher(self.time, spec.address),
+            lambda: make_fetcher(self.time, self.spec.address),
             self.publish_status,
             self,
         )
         self._commands = Commands(self, settings, self._random)
+        self._strangers = Strangers(self, dialler, lambda address: make_fetcher(self.time, address))
+        self._person = Person(self)
+        self._rehouse = rehouse
         self.caller = Caller(
             self.time,
             settings,
@@ -173,11 +170,11 @@ class Printer:
             self.reboot()
             return
         self._waiters.check()
+        self._strangers.look()
+        self._person.look()
         if self.transfer.busy and self.faults.get(kinds.FastTransfer) is not None:
             return
-        info, transfer = self.status.print_info, self.status.transfer_info
-        key = (self.status.current, info.status in (1, 2, 3, 4), info.filename, transfer.status, transfer.filename)
-        self.caller.publish(self._topic("status"), self._status_payload(), key)
+        self.caller.publish(self._topic("status"), self._status_payload(), self.status.phase)
 
     def publish_attributes(self) -> None:
         """Send the attributes in the profile's shape."""
@@ -236,6 +233,7 @@ class Printer:
         for alarm in (self._periodic, self._cut, self._boot):
             alarm.cancel()
         self.caller.freeze()
+        self._person.leave()
         self.printing.power_off()
         self.transfer.power_off()
 
@@ -249,8 +247,7 @@ class Printer:
         self._booted_at = self.time.now()
         self.period = self._settings.period
         self.status.current = self.status.previous = IDLE
-        self.status.print_info = PrintInfo()
-        self.status.transfer_info = TransferInfo()
+        self.status.print_info, self.status.transfer_info = PrintInfo(), TransferInfo()
         self.journal.note("power-on")
 
     def reboot(self) -> None:
@@ -261,7 +258,15 @@ class Printer:
     def shut_down(self) -> None:
         """The simulation ends: leave nothing pending."""
         self._halt()
+        self._strangers.leave()
         self.caller.thaw()
+
+    def move(self, address: str) -> None:
+        """Live at another address of the loopback, as after DHCP: what was connected hangs; ValueError if taken."""
+        self._rehouse(self, must_be_loopback(address))
+        self.spec = self.identity.spec = replace(self.spec, address=address)
+        self.caller.freeze()
+        self.transfer.interrupt()
 
     def cut_link(self) -> None:
         """Reset the connection to the broker."""
@@ -277,15 +282,7 @@ class Printer:
         name: str | None = None,
     ) -> None:
         """Overwrite parts of the status (field names of ``PrintInfo``, ``TransferInfo``), and publish it."""
-        for record, values in (
-            (self.status.print_info, print_info or {}),
-            (self.status.transfer_info, transfer_info or {}),
-        ):
-            known = vars(record)
-            for key, value in values.items():
-                if key not in known:
-                    raise ValueError(f"no field {key!r}: use one of {', '.join(known)}")
-                setattr(record, key, value)
+        self.status.overwrite(print_info or {}, transfer_info or {})
         self.status.current = self.status.current if current is None else current
         self.status.previous = self.status.previous if previous is None else previous
         self.identity.name = self.identity.name if name is None else name
@@ -294,6 +291,16 @@ class Printer:
     def inject(self, fault: str, **params: Any) -> Fault:
         """Give the printer a fault by its name; those that are events happen at once."""
         injected = self.faults.inject(fault, **params)
+        try:
+            if self._happen(injected):
+                self.faults.clear(fault)
+        except ValueError:
+            self.faults.clear(fault)
+            raise
+        return injected
+
+    def _happen(self, injected: Fault) -> bool:
+        """Perform what happens at once; whether that was all."""
         match injected:
             case kinds.BrokerTakeover():
                 self.caller.taken_over(injected.address)
@@ -309,12 +316,17 @@ class Printer:
                 self._silent = True
                 self.caller.freeze()
                 self.transfer.interrupt()
-                self._cut.set(injected.seconds, self.clear, fault)
+                self._cut.set(injected.seconds, self.clear, injected.name)
+            case outside.SameName():
+                self.identity.name = injected.called
+            case outside.NewAddress():
+                self.move(injected.address)
+            case outside.StrangerFetches():
+                must_be_loopback(injected.address)
+                self._strangers.look()
             case _:
-                return injected
-        if not isinstance(injected, (kinds.BrokerTakeover, kinds.Cut)):
-            self.faults.clear(fault)
-        return injected
+                return self._strangers.come(injected)
+        return not isinstance(injected, (kinds.BrokerTakeover, kinds.Cut, outside.StrangerFetches))
 
     def clear(self, fault: str = "") -> None:
         """Take a fault away, or all of them."""

@@ -15,7 +15,7 @@ from random import Random
 
 from sdcpd.simulator.profiles import Profile, profile
 
-__all__ = ["LOOPBACK", "PrinterSpec", "Settings", "plan"]
+__all__ = ["LOOPBACK", "PrinterSpec", "Settings", "must_be_loopback", "plan"]
 
 LOOPBACK = IPv4Network("127.0.0.0/8")
 
@@ -57,6 +57,13 @@ class PrinterSpec:
     name: str
     address: str
     mainboard_id: str
+
+
+def must_be_loopback(address: str) -> str:
+    """The same address; ValueError where it is none of the loopback network."""
+    if IPv4Address(address) not in LOOPBACK:
+        raise ValueError(f"{address} is no loopback address: use one of {LOOPBACK}")
+    return address
 
 
 def plan(printers: Sequence[str], first_address: str = "127.0.0.2", seed: int = 0) -> tuple[PrinterSpec, ...]:

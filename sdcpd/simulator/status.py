@@ -91,6 +91,21 @@ class PrinterStatus:
         if current != self.current:
             self.previous, self.current = self.current, current
 
+    @property
+    def phase(self) -> tuple[int, bool, str, int, str]:
+        """What two statuses have in common of which only the newer need be sent."""
+        info, transfer = self.print_info, self.transfer_info
+        return self.current, info.status in (1, 2, 3, 4), info.filename, transfer.status, transfer.filename
+
+    def overwrite(self, print_info: JsonObject, transfer_info: JsonObject) -> None:
+        """Set fields of ``PrintInfo`` and ``TransferInfo`` by their names; ValueError lists the known ones."""
+        for record, values in ((self.print_info, print_info), (self.transfer_info, transfer_info)):
+            known = vars(record)
+            for key, value in values.items():
+                if key not in known:
+                    raise ValueError(f"no field {key!r}: use one of {', '.join(known)}")
+                setattr(record, key, value)
+
     def to_json(self) -> JsonObject:
         """As it stands in every message."""
         return {

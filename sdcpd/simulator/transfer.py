@@ -43,6 +43,15 @@ class Order:
     check: bool
     broker: str
 
+    def request(self, method: str, headers: dict[str, str] | None = None) -> Request:
+        """What asks for the file; FetchFailed where the URL names no port."""
+        rest = self.url.replace("${ipaddr}", self.broker).removeprefix("http://")
+        authority, _, path = rest.partition("/")
+        host, _, port = authority.partition(":")
+        if not port.isdecimal() and port:
+            raise FetchFailed(f"no port in {self.url}")
+        return Request(method, host, int(port or 80), "/" + path, headers or {})
+
 
 class LinkCutter(Protocol):
     """Cuts the MQTT link, for the faults that want it."""
@@ -64,7 +73,7 @@ class TransferMachine:
         store: Store,
         faults: Faults,
         journal: Journal,
-        fetcher: Fetcher,
+        make_fetcher: Callable[[], Fetcher],
         changed: Callable[[], None],
         link: LinkCutter,
     ) -> None:
@@ -74,7 +83,8 @@ class TransferMachine:
         self._store = store
         self._faults = faults
         self._journal = journal
-        self._fetcher = fetcher
+        self._make_fetcher = make_fetcher
+        self.order: Order | None = None  # what is being fetched
         self._changed = changed
         self._link = link
         self._errand: Deferred[None] | None = None
@@ -88,6 +98,7 @@ class TransferMachine:
 
     def begin(self, order: Order) -> None:
         """Fetch a file; the Ack has been given."""
+        self.order = order
         self._status.transfer_info = TransferInfo(file_total_size=order.size, filename=order.filename)
         self._status.enter(TRANSFERRING)
         self._reported = 0
@@ -99,7 +110,7 @@ class TransferMachine:
 
     def power_off(self) -> None:
         """Forget everything at once."""
-        errand, self._errand = self._errand, None
+        errand, self._errand, self.order = self._errand, None, None
         self._report.cancel()
         if errand is not None:
             errand.cancel()
@@ -183,17 +194,12 @@ class TransferMachine:
     async def _ask(
         self, method: str, order: Order, sink: Callable[[bytes], None], headers: dict[str, str] | None = None
     ) -> Reply:
-        rest = order.url.replace("${ipaddr}", order.broker).removeprefix("http://")
-        authority, _, path = rest.partition("/")
-        host, _, port = authority.partition(":")
-        if not port.isdecimal() and port:
-            raise FetchFailed(f"no port in {order.url}")
-        request = Request(method, host, int(port or 80), "/" + path, headers or {})
+        request = order.request(method, headers)
         slow = self._faults.get(kinds.SlowReader)
         pace = Pace(self._time, slow.rate / self._time.scale if slow is not None else self._settings.rate)
         self._pace = pace
         self._journal.note("http", method=method, url=order.url, range=request.headers.get("Range", ""))
-        reply = await self._fetcher.fetch(request, pace, sink)
+        reply = await self._make_fetcher().fetch(request, pace, sink)
         self._journal.note(
             "http-reply", method=method, status=reply.status, length=reply.length, received=reply.received
         )
@@ -272,7 +278,7 @@ class TransferMachine:
         self._end(3)
 
     def _end(self, result: int) -> None:
-        self._errand = None
+        self._errand = self.order = None
         self._report.cancel()
         self._status.transfer_info.status = result
         self._status.enter(IDLE)

@@ -80,6 +80,6 @@ def listen_for_broadcasts(reactor: IReactorSocket, port: int, protocol: Broadcas
         return reactor.adoptDatagramPort(sock.fileno(), socket.AF_INET, protocol, _LARGEST)
 
 
-def listen(reactor: IReactorUDP, mouth: Mouth, port: int) -> IListeningPort:
-    """Open a printer's own socket; CannotListenError where it is taken."""
-    return reactor.listenUDP(port, mouth, interface=mouth.printer.spec.address, maxPacketSize=_LARGEST)
+def listen(reactor: IReactorUDP, mouth: Mouth, address: str, port: int) -> IListeningPort:
+    """Open a printer's own socket at an address; CannotListenError where it is taken."""
+    return reactor.listenUDP(port, mouth, interface=address, maxPacketSize=_LARGEST)

@@ -143,7 +143,7 @@ class FaultCase(TestCase):
         self.broker = reactor.listenTCP(0, self.server, interface=HUB)
         self.downloads = reactor.listenTCP(0, DownloadsSite(rig.offers, clock), interface=HUB)
         rig.downloads_port = self.downloads.getHost().port
-        targets = tuple(f"{printer.spec.address}:{self.udp_port}" for printer in self.farm.printers)
+        targets = tuple(f"{address}:{self.udp_port}" for address in self.addresses())
         self.broker_port = int(self.broker.getHost().port)
         port = partial(int, self.broker_port)
         found: Callable[[Any], list[Any]] = lambda wanted: []  # noqa: E731
@@ -178,6 +178,10 @@ class FaultCase(TestCase):
     def specs(self) -> tuple[PrinterSpec, ...]:
         """Who is in the farm."""
         return plan(self.profiles, self.first)
+
+    def addresses(self) -> list[str]:
+        """Where the daemon looks for printers."""
+        return [printer.spec.address for printer in self.farm.printers]
 
     def settings(self) -> Settings:
         """A layer takes 10 ms, the download of a file about 20 ms."""

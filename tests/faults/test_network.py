@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 from sdcpd.broker.printers import PRINTERS_LIMITS
-from sdcpd.simulator.rawmqtt import connect_packet, oversized_length, publish_packet, subscribe_packet
 from sdcpd.simulator.settings import PrinterSpec, plan
-from tests.fakes import logged, status_json, status_payload
-from tests.faults.bench import FaultCase, Raw
+from tests.fakes import logged
+from tests.faults.bench import FaultCase
 
 
 class LossyTests(FaultCase):
@@ -74,23 +73,27 @@ class SameNameTests(FaultCase):
     """F4."""
 
     def specs(self) -> tuple[PrinterSpec, ...]:
-        one, two, three = plan(("S3U-1.5.4:Same", "S3U-1.5.4:Same", "S3U-1.5.4:Same"), self.first)
-        return one, two, replace(three, mainboard_id=one.mainboard_id)
+        return plan(("S3U-1.5.4:One", "S3U-1.5.4:Two"), self.first)
 
     def prepare(self) -> None:
-        self.farm.printers[2].power_off()
+        for printer in self.farm.printers:
+            printer.inject("same-name", called="Same")
 
-    async def arrive(self) -> None:
-        await self.until(lambda: len(self.rig.links) == 2)
+    def addresses(self) -> list[str]:
+        """One address more, for the one that moves."""
+        return [*super().addresses(), self.moved]
+
+    @property
+    def moved(self) -> str:
+        return self.first.rpartition(".")[0] + ".40"
 
     async def test_moved(self) -> None:
         """Printers are told apart by their boards; one that gets another address is followed there."""
         slugs = {printer.slug for printer in self.rig.fleet}
         self.assertEqual(len(slugs), 2)
-        self.farm.printers[0].power_off()
-        self.farm.printers[2].power_on()
-        moved = self.farm.printers[2].spec.address
-        await self.until(lambda: self.shown()["address"] == moved and self.shown()["online"])
+        self.assertEqual({printer.name for printer in self.rig.fleet}, {"Same"})
+        self.printer.inject("new-address", address=self.moved)
+        await self.until(lambda: self.shown()["address"] == self.moved and self.shown()["online"])
         self.assertEqual({printer.slug for printer in self.rig.fleet}, slugs)
 
 
@@ -139,8 +142,34 @@ class OwnedTests(FaultCase):
         self.assertEqual(self.starts, 1)
 
 
-class RawCase(FaultCase):
-    """A printer that only answers by UDP, and another; what it says by TCP is said by the test."""
+class SplitTests(FaultCase):
+    """F7."""
+
+    def prepare(self) -> None:
+        self.printer.inject("split-segments")
+
+    async def test_single_bytes(self) -> None:
+        """A printer whose packets come byte by byte is understood, and prints."""
+        await self.printing()
+        await self.ended("finished")
+        self.assertEqual((self.printer.counts.kinds["up"], self.printer.violations), (1, []))
+
+
+class JoinedTests(FaultCase):
+    """F7."""
+
+    def prepare(self) -> None:
+        self.printer.inject("joined-packets")
+
+    async def test_one_segment(self) -> None:
+        """So is one that sends CONNECT and SUBSCRIBE at once."""
+        await self.printing()
+        await self.ended("finished")
+        self.assertEqual((self.printer.counts.kinds["up"], self.printer.violations), (1, []))
+
+
+class IntruderTests(FaultCase):
+    """F8."""
 
     profiles = ("S3U-1.5.4", "M4U-1.3.0")
 
@@ -148,58 +177,31 @@ class RawCase(FaultCase):
         self.printer.inject("ignore-invitations", times=0)
 
     async def arrive(self) -> None:
-        await self.until(lambda: len(self.rig.links) == 1 and len(self.rig.fleet) == 2)
+        await self.until(lambda: len(self.rig.links) == 1 and self.printer.caller.inviter)
 
-    async def dial(self) -> Raw:
-        return await self.connect(self.first, self.broker_port)
-
-
-class SegmentTests(RawCase):
-    """F7."""
-
-    def packets(self) -> bytes:
-        topic = f"/sdcp/status/{self.printer.id}"
-        payload = status_payload(status_json(1, 3, layer=7, layers=9, filename="raw.goo"))
-        return (
-            connect_packet(self.printer.id)
-            + subscribe_packet(1, f"/sdcp/request/{self.printer.id}")
-            + publish_packet(topic, payload, 1, 1)
-        )
-
-    async def test_single_bytes(self) -> None:
-        """A printer whose packets come byte by byte is understood."""
-        raw = await self.dial()
-        for byte in self.packets():
-            raw.write(bytes([byte]))
-        await self.until(lambda: self.shown()["layer"] == 7 and self.shown()["online"])
-
-    async def test_one_segment(self) -> None:
-        """So is one that sends everything at once."""
-        raw = await self.dial()
-        raw.write(self.packets())
-        await self.until(lambda: self.shown()["layer"] == 7 and self.shown()["online"])
-        await self.until(lambda: b"\x90\x03\x00\x01\x01" in raw.received)
-
-
-class IntruderTests(RawCase):
-    """F8."""
+    def shown_out(self, number: int) -> bool:
+        """Whether so many connections have been closed."""
+        return self.printer.counts.kinds["stranger"] == number
 
     async def test_closed(self) -> None:
         """Who breaks MQTT's rules or is unknown is shown out; the printer that is there does not notice."""
-        known = self.printer.id
-        for name, data in (
-            ("protocol name", connect_packet(known, protocol="MQTTT")),
-            ("level", connect_packet(known, level=5)),
-            ("empty id", connect_packet("")),
-            ("unknown id", connect_packet("0000000000000000")),
-            ("no packet of MQTT", b"GET / HTTP/1.1\r\n\r\n"),
-            ("300 KB", connect_packet(known) + publish_packet(f"/sdcp/status/{known}", b"x" * 300_000)),
-            ("remaining length", connect_packet(known) + oversized_length()),
+        for number, name in enumerate(
+            (
+                "wrong-protocol-name",
+                "level-5",
+                "empty-client-id",
+                "unknown-client-id",
+                "huge-packet",
+                "long-length",
+            ),
+            1,
         ):
-            raw = await self.dial()
-            raw.write(data)
-            await raw.ended
+            self.printer.inject(name)
+            await self.until(partial(self.shown_out, number))
             self.assertIs(self.shown(1)["online"], True, name)
+        raw = await self.connect(self.first, self.broker_port)
+        raw.write(b"GET / HTTP/1.1\r\n\r\n")
+        await raw.ended
         self.assertEqual(self.farm.printers[1].counts.kinds["up"], 1)
         self.assertEqual(self.farm.printers[1].counts.kinds["disconnected"], 0)
 
@@ -328,9 +330,9 @@ class StormTests(FaultCase):
     async def test_storm(self) -> None:
         """Of 200 idle connections 16 an address stay, until the time for CONNECT is over; the printer prints on."""
         await self.printing()
-        source = self.first.rpartition(".")[0] + ".77"
-        raws = [await self.connect(source, self.broker_port) for _ in range(200)]
-        await self.until(lambda: len([raw for raw in raws if not raw.over]) <= PRINTERS_LIMITS.connections_per_address)
-        await self.until(lambda: all(raw.over for raw in raws))
+        over = self.printer.counts.kinds
+        self.printer.inject("idle-connections", count=200)
+        await self.until(lambda: over["stranger"] >= 200 - PRINTERS_LIMITS.connections_per_address)
+        await self.until(lambda: over["stranger"] == 200)
         await self.ended("finished")
         self.assertEqual((self.printer.counts.kinds["up"], self.server.connections), (1, 1))

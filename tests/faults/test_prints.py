@@ -59,8 +59,8 @@ class ScreenTests(FaultCase):
 
     async def test_paused(self) -> None:
         """What a person pauses and resumes at the screen is paused and printing here."""
+        self.printer.inject("screen-pause", layer=20)
         await self.printing()
-        self.assertTrue(self.printer.pause_local())
         await self.until(lambda: self.job()["state"] == "paused")
         await self.until(lambda: self.shown()["phase"] == "PAUSED")
         self.assertTrue(self.printer.resume_local())
@@ -72,8 +72,8 @@ class ScreenTests(FaultCase):
 
     async def test_stopped(self) -> None:
         """What a person stops at the screen is stopped here, not failed and not finished."""
+        self.printer.inject("screen-stop", layer=20)
         await self.printing()
-        self.assertTrue(self.printer.stop_local())
         await self.ended("stopped")
         self.assertIn("print_stopped", self.happenings())
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sdcpd.simulator import fault_kinds
+from sdcpd.simulator import fault_kinds, outside_kinds
 from sdcpd.simulator.faults import FAULTS
 
+OF_THE_DAEMON = "F31"
 NUMBERS = [*(f"F{number}" for number in range(1, 35)), "F44"]
 MESSAGES, NETWORK, PRINTS, TRANSFERS = (f"faults.test_{n}" for n in ("messages", "network", "prints", "transfers"))
 PRINT_TESTS = "end_to_end.test_print.PrintTests"
@@ -28,7 +29,7 @@ TABLE = {
         f"{NETWORK}.OwnedTests.test_adopted",
         "end_to_end.test_takeover.TakeoverTests.test_taken_and_back",
     ],
-    "F7": [f"{NETWORK}.SegmentTests.test_single_bytes", f"{NETWORK}.SegmentTests.test_one_segment"],
+    "F7": [f"{NETWORK}.SplitTests.test_single_bytes", f"{NETWORK}.JoinedTests.test_one_segment"],
     "F8": [f"{NETWORK}.IntruderTests.test_closed"],
     "F9": [f"{NETWORK}.TwinTests.test_session_moves"],
     "F10": [f"{NETWORK}.SilentTests.test_{name}" for name in ("half_open", "power_cut", "cut")],
@@ -94,8 +95,14 @@ class TableTests(SynchronousTestCase):
 
     def test_every_fault_has_a_number(self) -> None:
         """Every fault that the simulator offers belongs to the table."""
-        self.assertTrue(fault_kinds.__all__)
+        offered = {*fault_kinds.__all__, *outside_kinds.__all__}
+        self.assertEqual({fault.__name__ for fault in FAULTS.values()}, offered)
         self.assertEqual([fault.name for fault in FAULTS.values() if fault.number not in NUMBERS], [])
+
+    def test_every_number_has_a_fault(self) -> None:
+        """Every fault of the table but the daemon's own restart can be had of the simulator by a name."""
+        named = {fault.number for fault in FAULTS.values()}
+        self.assertEqual([number for number in NUMBERS if number not in named], [OF_THE_DAEMON])
 
     def test_documented(self) -> None:
         """The simulator's documentation has every number, and every fault by its name."""

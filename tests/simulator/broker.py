@@ -36,12 +36,14 @@ class Session(Protocol):
         self.keepalive = -1
         self.filters: list[str] = []
         self.peer = ""
+        self.pieces: list[int] = []  # the sizes in which the bytes came
         self.ended: str | None = None
 
     def connectionMade(self) -> None:
         self.peer = self.transport.getPeer().host  # type: ignore[union-attr]
 
     def dataReceived(self, data: bytes) -> None:
+        self.pieces.append(len(data))
         self._buffer += data
         while (one := self._cut()) is not None:
             self._received(*one)

@@ -15,6 +15,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from sdcpd.simulator.dialling import Call, Over
 from sdcpd.simulator.download import FetchFailed, Pace, Reply, Request
 from sdcpd.simulator.faults import Faults
 from sdcpd.simulator.journal import Journal
@@ -22,9 +23,11 @@ from sdcpd.simulator.link import Link, LinkOwner, LinkState, LinkTerms
 from sdcpd.simulator.printer import Printer
 from sdcpd.simulator.requests import Delivery
 from sdcpd.simulator.settings import Settings, plan
+from sdcpd.simulator.simtime import SimTime
 
 JsonObject = dict[str, Any]
 HUB = "127.20.0.1"
+TAKEN = "127.20.9.9"
 
 
 class FakeLink:
@@ -72,6 +75,33 @@ class FakeLinks:
             raise ConnectionRefusedError("nobody listens")
         self.made.append(FakeLink(owner, terms))
         return self.made[-1]
+
+
+class FakeCall:
+    """A connection of somebody's."""
+
+    def __init__(self, source: str, data: bytes, over: Over) -> None:
+        self.source = source
+        self.data = data
+        self.over = over
+        self.dropped = False
+
+    def drop(self) -> None:
+        self.dropped = True
+        self.over(b"", "dropped")
+
+
+class FakeDialler:
+    """Remembers who called whom."""
+
+    def __init__(self) -> None:
+        self.calls: list[FakeCall] = []
+        self.targets: set[tuple[str, int]] = set()
+
+    def dial(self, host: str, port: int, source: str, data: bytes, over: Over) -> Call:
+        self.targets.add((host, port))
+        self.calls.append(FakeCall(source, data, over))
+        return self.calls[-1]
 
 
 class FakeFetcher:
@@ -126,6 +156,9 @@ class PrinterCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.links = FakeLinks()
+        self.dialler = FakeDialler()
+        self.addresses: list[str] = []
+        self.houses: list[str] = []
         self.printer = self.make(self.settings())
         self.addCleanup(self.check_nothing_left)
 
@@ -135,7 +168,16 @@ class PrinterCase(SynchronousTestCase):
     def make(self, settings: Settings) -> Printer:
         self.fetcher = FakeFetcher(self.clock, settings.scale)
         (spec,) = plan([self.profile], "127.20.9.2")
-        return Printer(spec, settings, self.clock, self.links, lambda time, address: self.fetcher)
+        return Printer(spec, settings, self.clock, self.links, self.fetcher_for, self.dialler, self.rehouse)
+
+    def fetcher_for(self, time: SimTime, address: str) -> FakeFetcher:
+        self.addresses.append(address)
+        return self.fetcher
+
+    def rehouse(self, printer: Printer, address: str) -> None:
+        if address == TAKEN:
+            raise ValueError(f"{address} is taken")
+        self.houses.append(address)
 
     def check_nothing_left(self) -> None:
         """A printer that is shut down leaves no call behind."""
