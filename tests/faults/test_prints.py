@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sdcpd.simulator.slicing import write_goo
 from tests.faults.bench import FaultCase
 
 
@@ -76,6 +77,18 @@ class ScreenTests(FaultCase):
         await self.printing()
         await self.ended("stopped")
         self.assertIn("print_stopped", self.happenings())
+
+    async def test_swapped(self) -> None:
+        """What a person stops to start another file is stopped here, and the other file is shown as nobody's job."""
+        path = self.directory / "foreign.goo"
+        write_goo(path, layers=200)
+        self.printer.store.load(path, "foreign.goo")
+        self.printer.inject("screen-start", layer=20, filename="foreign.goo")
+        await self.printing()
+        await self.until(lambda: "print_stopped" in self.happenings())
+        await self.until(lambda: self.shown()["file"] == "foreign.goo" and self.shown()["phase"] == "PRINTING")
+        self.assertEqual(self.job().get("state", "stopped"), "stopped")
+        self.assertEqual(self.starts, 1)
 
     async def test_another_file(self) -> None:
         """A file started at the screen is shown, and is not our job."""

@@ -70,7 +70,7 @@ TABLE = {
         "end_to_end.test_restart.TransferRestartTests.test_started_by_a_word",
         "end_to_end.test_restart.TransferRestartTests.test_given_up",
     ],
-    "F32": [f"{PRINTS}.ScreenTests.test_{name}" for name in ("paused", "stopped", "another_file")],
+    "F32": [f"{PRINTS}.ScreenTests.test_{name}" for name in ("paused", "stopped", "swapped", "another_file")],
     "F33": [f"{PRINTS}.ScreenTests.test_completed_screen"],
     "F34": [f"{PRINTS}.RebootTests.test_uptime_wraps"],
     "F44": [f"{NETWORK}.StormTests.test_storm"],
