@@ -251,14 +251,18 @@ class Jobs:
         self._line.withdraw(asked)
         return failure
 
-    def move(self, job_id: str, before: str | None) -> Job:
-        """Put a waiting job before another one, or at the end of its queue."""
+    def move(self, job_id: str, before: str | None) -> Deferred[Job]:
+        """Put a waiting job before another one, or at the end of its queue; fires when that is on the disk."""
         self._line.move(self.get(job_id).id, before)
         self._line.look()
-        return self.get(job_id)
+        return self._journal.write(self.get(job_id)).addCallback(lambda _: self.get(job_id))
 
-    def remove(self, job_id: str) -> None:
-        """Take a job out of its queue, or end its delivery; ``NotNow`` once its start was sent."""
+    def remove(self, job_id: str) -> Deferred[Job]:
+        """Take a job out of its queue, or end its delivery; fires when that is on the disk.
+
+        Raises ``NotNow`` once its start was sent. Fails with ``StoreError`` if it cannot be written down now: the job
+        is gone all the same, and written as soon as there is room.
+        """
         job = self.get(job_id)
         if job.id in self._line:
             self._forget(self._line.leave(job_id), "Removed from the queue.")
@@ -266,6 +270,7 @@ class Jobs:
             raise NotNow("The job is being printed.", "Stop the printer by POST /v1/printers/<name>/stop.")
         elif job.state not in ENDED:
             self._flows[job.printer].cancel()
+        return self.kept(self.get(job_id))
 
     def _forget(self, job: Job, message: str) -> None:
         gone = replace(job, state=JobState.STOPPED, reason="cancelled", message=message, ended=self._wall())

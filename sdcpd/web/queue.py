@@ -137,16 +137,15 @@ class QueueApi:
         asked = word(by, *key_of(call, "start", job_id, request.plate_clear))
         return self._jobs.start(job_id, request.plate_clear, by, asked).addCallback(self._made)
 
-    def move(self, call: Call, job_id: str) -> Answer:
+    def move(self, call: Call, job_id: str) -> Deferred[Answer]:
         """Put a waiting job before another one of its queue, or at the end."""
         before = call.json(MoveRequest).before
         if before is UNSET:
             raise Refusal(422, "bad_body", "The JSON body does not fit: expected the key `before`.", "null is the end.")
         visible(call, self._jobs, job_id)
-        return self._made(self._jobs.move(job_id, before), 200)
+        return self._jobs.move(job_id, before).addCallback(self._made, 200)
 
-    def remove(self, call: Call, job_id: str) -> Answer:
+    def remove(self, call: Call, job_id: str) -> Deferred[Answer]:
         """Take a job out of its queue, or end its delivery; nothing is said to a printer that prints it."""
         visible(call, self._jobs, job_id)
-        self._jobs.remove(job_id)
-        return Answer(204)
+        return self._jobs.remove(job_id).addCallback(lambda _: Answer(204))

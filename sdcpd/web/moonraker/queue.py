@@ -103,7 +103,7 @@ class QueueEndpoints:
         if not files or len(files) > MOST:
             raise no(400, f"Expected 1 to {MOST} files in filenames")
         if ask.arguments.flag("reset"):
-            self._remove([job.id for job in self._waiting(ask)])
+            await self._remove([job.id for job in self._waiting(ask)])
         for file in files:
             await self._starts.enqueue(ask, file, start=False)
         return self.status(ask)
@@ -114,7 +114,7 @@ class QueueEndpoints:
         except FileMissing as error:
             raise no(400, f"File {name[:200]} does not exist") from error
 
-    def remove(self, ask: Ask) -> QueueStatus:
+    def remove(self, ask: Ask) -> Deferred[QueueStatus]:
         """Take jobs out of the queue."""
         waiting = [job.id for job in self._waiting(ask)]
         gone = waiting if ask.arguments.flag("all") else _listed(ask, "job_ids")
@@ -123,12 +123,11 @@ class QueueEndpoints:
         unknown = [job_id for job_id in gone if job_id not in waiting]
         if unknown:
             raise no(400, f"Invalid job id: {unknown[0][:80]}")
-        self._remove(gone)
-        return self.status(ask)
+        return Deferred.fromCoroutine(self._remove(gone)).addCallback(lambda _: self.status(ask))
 
-    def _remove(self, ids: list[str]) -> None:
+    async def _remove(self, ids: list[str]) -> None:
         for job_id in ids:
-            self._jobs.remove(job_id)
+            await self._jobs.remove(job_id)
 
     def pause(self, ask: Ask) -> QueueStatus:
         """Hold the whole queue: there is no such switch, and the plate holds it anyway."""
@@ -141,15 +140,15 @@ class QueueEndpoints:
             raise no(400, "The queue is empty")
         return self._jobs.start(waiting[0].id, None, ask.client.name).addCallback(lambda _: self.status(ask))
 
-    def jump(self, ask: Ask) -> QueueStatus:
+    def jump(self, ask: Ask) -> QueueStatus | Deferred[QueueStatus]:
         """Put a job first."""
         job_id = ask.arguments.text("job_id")
         waiting = [job.id for job in self._jobs.queue(ask.printer.id)]
         if job_id not in waiting:
             raise no(400, f"Invalid job id: {job_id[:80]}")
-        if job_id != waiting[0]:
-            self._jobs.move(job_id, waiting[0])
-        return self.status(ask)
+        if job_id == waiting[0]:
+            return self.status(ask)
+        return self._jobs.move(job_id, waiting[0]).addCallback(lambda _: self.status(ask))
 
 
 def _listed(ask: Ask, name: str) -> list[str]:
