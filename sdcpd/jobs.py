@@ -143,20 +143,10 @@ class Jobs:
 
     # -- wishes ----------------------------------------------------------------------------------------------
 
-    def print(
-        self,
-        mainboard_id: str,
-        file: StoredFile,
-        plate_clear: bool | None,
-        by: str,
-        warnings: tuple[str, ...] = (),
-        *,
-        key: str | None = None,
-        asked: str = "",
-    ) -> Job:
+    def print(self, mainboard_id: str, file: StoredFile, wish: Wish) -> Job:
         """Deliver ``file`` to the printer if it does not have it, and start it.
 
-        ``plate_clear`` is what the one who asks, ``by``, says of the plate: True confirms it, False is an objection.
+        What the wish says of the plate is heeded first: True confirms it, False is an objection.
         Returns the job at once; its state tells the rest. Raises ``NotNow``, ``PlateNotClear``, ``PrinterOffline``,
         ``Unrecorded`` or ``FileMissing`` before anything is sent.
         """
@@ -165,9 +155,8 @@ class Jobs:
         self._links.session(printer.id)
         must_be_free(printer, self.current(printer.id))
         must_be_writable(self._journal)
-        wish = Wish(by, plate_clear=plate_clear, warnings=warnings, key=key, asked=asked)
         job = job_of(wish, printer.id, file, self._wall())
-        self.plates.heed(printer, plate_clear, by)
+        self.plates.heed(printer, wish.plate_clear, wish.by)
         self.plates.must_admit(self._fleet.get(printer.id))
         self._holds.hold(job)
         flow = self._flow(job, file, deliver_anyway=lacks(self._journal.jobs(), job))

@@ -7,6 +7,7 @@ whoever is answered here has the word that the job is on the disk.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred
@@ -21,6 +22,8 @@ __all__ = ["Orders", "Sees"]
 
 Sees = Callable[[str], bool]
 """Whether the one who asks may know of the printer with this MainboardID."""
+Take = Callable[[StoredFile, Wish], Deferred[Job]]
+"""Makes a job of a file that was judged; fires once it is on the disk."""
 
 
 def _everything(mainboard_id: str) -> bool:
@@ -49,24 +52,26 @@ class Orders:
 
     async def _print(self, name: str, file: str, wish: Wish, sees: Sees) -> Job:
         printer = self._fleet.get(name)
+
+        def take(found: StoredFile, judged: Wish) -> Deferred[Job]:
+            return self._jobs.kept(self._jobs.print(printer.id, found, judged))
+
+        return await self._take(printer, file, wish, sees, take)
+
+    async def _enqueue(self, name: str, file: str, wish: Wish, sees: Sees) -> Job:
+        printer = self._fleet.get(name) if name else None
+        mainboard_id = "" if printer is None else printer.id
+        return await self._take(printer, file, wish, sees, partial(self._jobs.enqueue, mainboard_id))
+
+    async def _take(self, printer: Printer | None, file: str, wish: Wish, sees: Sees, take: Take) -> Job:
+        """``take`` the file with its wish, if it suits; the job that is there if the wish came before."""
         if (before := self._before(wish)) is not None:
             return before
         found = self._store.get(file)
         warnings = await self._judged(found, printer, sees)
         if (before := self._before(wish)) is not None:  # the same wish came twice while the file was read
             return before
-        job = self._jobs.print(printer.id, found, wish.plate_clear, wish.by, warnings, key=wish.key, asked=wish.asked)
-        return await self._jobs.kept(job)
-
-    async def _enqueue(self, name: str, file: str, wish: Wish, sees: Sees) -> Job:
-        printer = self._fleet.get(name) if name else None
-        if (before := self._before(wish)) is not None:
-            return before
-        found = self._store.get(file)
-        warnings = await self._judged(found, printer, sees)
-        if (before := self._before(wish)) is not None:
-            return before
-        return await self._jobs.enqueue(printer.id if printer else "", found, replace(wish, warnings=warnings))
+        return await take(found, replace(wish, warnings=warnings))
 
     def _before(self, wish: Wish) -> Job | None:
         return self._jobs.asked_before(wish.by, wish.key, wish.asked)

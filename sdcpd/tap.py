@@ -274,13 +274,14 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
     router = Router(reactor.seconds, Storage())
     commands = Commands(router, fleet, jobs, store)
     doors: dict[str, Server] = {}
+    release = version("sdcpd")
     metrics = MetricsApi(
-        version("sdcpd"), fleet, lambda: asdict(router.counters), lambda: {n: _door(s) for n, s in doors.items()}
+        release, fleet, lambda: asdict(router.counters), lambda: {n: _door(s) for n, s in doors.items()}
     )
     keys = Keys(journal, wall)
     web = WebApp(
         config,
-        version("sdcpd"),
+        release,
         fleet=fleet,
         jobs=jobs,
         store=store,

@@ -39,6 +39,7 @@ from sdcpd.offers import Offer, Offers
 from sdcpd.plate import Gate
 from sdcpd.progress import Job
 from sdcpd.records import Key, Plate, PrintRecord, PrintResult, Wear
+from sdcpd.wishes import Wish
 from tests.sliced import goo_file
 
 ID = "0001D2AB12CD34EF"
@@ -562,7 +563,7 @@ class Workshop:
         return [type for type in events(self.fleet) if type not in ("online", "plate_clear", "needs_plate")]
 
     def print(self, plate_clear: bool | None = None) -> Job:
-        return self.jobs.print(ID, self.file, plate_clear, "somebody")
+        return self.jobs.print(ID, self.file, Wish("somebody", plate_clear=plate_clear))
 
     def pump(self, seconds: float) -> None:
         """Let time pass as the daemon does; a connected printer is not silent."""

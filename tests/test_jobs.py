@@ -22,6 +22,7 @@ from sdcpd.errors import (
 from sdcpd.fleet import Reachability
 from sdcpd.links import COMMAND_TIMEOUT
 from sdcpd.progress import Job, JobState
+from sdcpd.wishes import Wish
 from tests.fakes import HOME, ID, OTHER_ID, WALL, JsonObject, Workshop, announcement, logged, status_json
 
 
@@ -43,7 +44,7 @@ class JobsTestCase(SynchronousTestCase):
 class PrintTests(JobsTestCase):
     def test_begun(self) -> None:
         """A wish to print becomes a job at once, which every view shows and the store keeps the file for."""
-        job = self.jobs.print("bench-left", self.shop.file, True, "somebody")
+        job = self.jobs.print("bench-left", self.shop.file, Wish("somebody", plate_clear=True))
         self.assertEqual((job.printer, job.file, job.md5), (ID, "benchy.goo", self.shop.file.md5))
         self.assertEqual((job.wire_name, job.size, job.created), (self.shop.name, self.shop.file.size, WALL))
         self.assertIs(job.plate_clear, True)
@@ -55,7 +56,7 @@ class PrintTests(JobsTestCase):
     def test_promised(self) -> None:
         """A job is promised to nobody before it is on the disk: a crash would take it along."""
         self.shop.journal.slow = True
-        job = self.jobs.print(ID, self.shop.file, None, "somebody")
+        job = self.jobs.print(ID, self.shop.file, Wish("somebody"))
         kept = self.jobs.kept(job)
         self.assertNoResult(kept)
         self.shop.journal.land()
@@ -64,13 +65,13 @@ class PrintTests(JobsTestCase):
     def test_not_promised(self) -> None:
         """One that cannot be noted is refused and given up."""
         self.shop.journal.full = True
-        job = self.jobs.print(ID, self.shop.file, None, "somebody")
+        job = self.jobs.print(ID, self.shop.file, Wish("somebody"))
         self.failureResultOf(self.jobs.kept(job), StoreFull)
         self.assertIsNone(self.jobs.current(ID))
 
     def test_cancelled(self) -> None:
         """That a job is cancelled is promised when that is on the disk."""
-        job = self.jobs.print(ID, self.shop.file, None, "somebody")
+        job = self.jobs.print(ID, self.shop.file, Wish("somebody"))
         self.shop.journal.slow = True
         self.assertIsNone(self.jobs.stop(ID))
         kept = self.jobs.kept(job)
@@ -80,12 +81,12 @@ class PrintTests(JobsTestCase):
 
     def test_unknown(self) -> None:
         """A printer that nobody knows is said to be unknown."""
-        self.assertRaises(PrinterUnknown, self.jobs.print, "nobody", self.shop.file, None, "somebody")
+        self.assertRaises(PrinterUnknown, self.jobs.print, "nobody", self.shop.file, Wish("somebody"))
 
     def test_offline(self) -> None:
         """Nothing is kept for a printer that is away: the wish is refused."""
         self.link.drop()
-        error = self.assertRaises(PrinterOffline, self.jobs.print, ID, self.shop.file, None, "somebody")
+        error = self.assertRaises(PrinterOffline, self.jobs.print, ID, self.shop.file, Wish("somebody"))
         self.assertTrue(error.hint)
         self.assertEqual(self.jobs.all(), [])
 
@@ -101,7 +102,7 @@ class PrintTests(JobsTestCase):
         """A printer that speaks V3 is refused with the reason."""
         self.shop.fleet.announced(announcement(OTHER_ID, ProtocolVersion="V3.0.0", Name="Four"), "192.0.2.44")
         wishes: tuple[Callable[[], object], ...] = (
-            lambda: self.jobs.print(OTHER_ID, self.shop.file, None, "somebody"),
+            lambda: self.jobs.print(OTHER_ID, self.shop.file, Wish("somebody")),
             lambda: self.jobs.pause(OTHER_ID),
             lambda: self.jobs.stop(OTHER_ID),
         )
@@ -200,7 +201,7 @@ class PrintTests(JobsTestCase):
         """A file that was deleted just now is not printed; the printer stays free."""
         file = self.shop.file
         self.successResultOf(self.shop.store.delete("benchy.goo"))
-        self.assertRaises(FileMissing, self.jobs.print, ID, file, None, "somebody")
+        self.assertRaises(FileMissing, self.jobs.print, ID, file, Wish("somebody"))
         self.assertIsNone(self.jobs.current(ID))
         self.assertEqual(self.link.commands(), [])
 

@@ -13,6 +13,7 @@ from typing import Any
 from sdcpd.codec.identify import Identity
 from sdcpd.codec.previews import possible
 from sdcpd.codec.sliced_values import (
+    DAMAGED,
     MAX_RLE,
     Layer,
     Moves,
@@ -59,7 +60,6 @@ _LONGEST_NAME = 1024
 _EPOCH = datetime(1970, 1, 1)
 _LATEST = 253_402_300_799
 """The last second of the year 9999."""
-_DAMAGED = "The file is damaged: slice the model again, or export the file again."
 
 
 def read_head(source: Source, identity: Identity) -> SlicedFile:
@@ -142,7 +142,7 @@ def read_layers(source: Source, sliced: SlicedFile, found: list[Layer]) -> list[
         if at < first or length > min(2 * width * height, MAX_RLE):
             found[:] = layers[: last - 1] if last else layers
             damaged = BadFile(
-                f"layer {index + 1} of {count} is damaged: it cannot have {length} bytes at byte {at}", _DAMAGED
+                f"layer {index + 1} of {count} is damaged: it cannot have {length} bytes at byte {at}", DAMAGED
             )
             damaged.layer = index + 1
             raise damaged

@@ -18,6 +18,7 @@ from msgspec import Struct
 from sdcpd.codec import ctb
 from sdcpd.codec.identify import Identity
 from sdcpd.codec.sliced_values import (
+    DAMAGED,
     MAX_LAYERS,
     MAX_RLE,
     Layer,
@@ -68,7 +69,6 @@ _WINDOW = 4096
 """Bytes after a record in which the next one is looked for."""
 _CLEAR = 48
 _DISCLAIMER = b"Layout and record"
-_DAMAGED = "The file is damaged: slice the model again, or export the file again."
 
 
 class CtbKey(Struct, frozen=True):
@@ -114,7 +114,7 @@ def read_head(source: Source, identity: Identity, key: CtbKey | None) -> SlicedF
     ctb.check_version(identity)
     head = _HEAD.read(take(source, 0, _CLEAR, "the head"))
     if not _SETTINGS.size <= head.size <= _WINDOW or head.size % 16 or head.at < _CLEAR:
-        raise BadFile(f"the head is damaged: the settings cannot have {head.size} bytes at byte {head.at}", _DAMAGED)
+        raise BadFile(f"the head is damaged: the settings cannot have {head.size} bytes at byte {head.at}", DAMAGED)
     closed = take(source, head.at, head.size, "the encrypted settings")
     if key is None:
         return _surveyed(source, identity, head.at + head.size)
@@ -166,7 +166,7 @@ def _layer(source: Source, at: int, index: int, sliced: SlicedFile) -> Layer:
     head = _LAYER.read(take(source, at, _LAYER.size, name))
     start = ctb.place(head.offset, head.page)
     if head.size != _LAYER.size or start < _CLEAR or head.length > largest:
-        raise BadFile(f"{name} is damaged: it cannot have {head.length} bytes at byte {start}", _DAMAGED)
+        raise BadFile(f"{name} is damaged: it cannot have {head.length} bytes at byte {start}", DAMAGED)
     if head.length:
         take(source, start + head.length - 1, 1, name)
     shown = seconds(head.exposure)
@@ -314,7 +314,7 @@ def _check_signature(source: Source, head: Any, check: int, key: CtbKey) -> None
         return
     signature = key.decrypt(source.read(head.signature_at, 32))
     if signature != hashlib.sha256(check.to_bytes(8, "little")).digest():
-        raise BadFile("the settings are damaged, or encrypted by another key: their signature is wrong", _DAMAGED)
+        raise BadFile("the settings are damaged, or encrypted by another key: their signature is wrong", DAMAGED)
 
 
 def _moves(record: Any) -> Moves:

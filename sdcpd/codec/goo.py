@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from sdcpd.codec.identify import Identity
 from sdcpd.codec.sliced_values import (
+    DAMAGED,
     MAX_RLE,
     Layer,
     Moves,
@@ -57,7 +58,6 @@ _RECORD = 71
 _LEAST = 74
 """Bytes of the smallest layer: definition, mark, checksum, CRLF."""
 _DATE = re.compile(r"(\d{4})-(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)")
-_DAMAGED = "The file is damaged: slice the model again, or export the file again."
 
 Order = Literal["big", "little"]
 _PIECE = 128 * 1024
@@ -86,9 +86,7 @@ def read_head(source: Source, identity: Identity) -> SlicedFile:
     back = _BACK[order].read(head, _BACK_AT)
     decoded = identity.version.startswith("3.")
     if decoded and back.layers_at < FIRST:
-        raise BadFile(
-            f"the head is damaged: the first layer cannot be at byte {back.layers_at}, inside of it", _DAMAGED
-        )
+        raise BadFile(f"the head is damaged: the first layer cannot be at byte {back.layers_at}, inside of it", DAMAGED)
     thickness = number(back.layer_height, 0.001, 1)
     bed = millimetres(back.bed_x), millimetres(back.bed_y), millimetres(back.bed_z)
     count = check_layer_count(back.count)
@@ -160,7 +158,7 @@ def read_layers(source: Source, sliced: SlicedFile, found: list[Layer]) -> list[
             error.needed = max(error.needed, least)
         raise
     if (footer := take(source, at, len(FOOTER), "the footer")) != FOOTER:
-        raise BadFile(f"the footer is missing: expected it behind the last layer, found {footer.hex()}", _DAMAGED)
+        raise BadFile(f"the footer is missing: expected it behind the last layer, found {footer.hex()}", DAMAGED)
     return found
 
 
@@ -170,9 +168,9 @@ def _walked(source: Source, at: int, index: int, sliced: SlicedFile) -> Layer:
     record = take(source, at, _RECORD, name)
     layer = _layer(index, at, _LAYER[sliced.byte_order].unpack_from(record), sliced.waits, name)
     if record[-1] != _MARK:
-        raise BadFile(f"{name} is damaged: expected the mark 55 before its runs, found {record[-1]:02x}", _DAMAGED)
+        raise BadFile(f"{name} is damaged: expected the mark 55 before its runs, found {record[-1]:02x}", DAMAGED)
     if (mark := take(source, layer.offset + layer.length + 1, 2, name)) != _CRLF:
-        raise BadFile(f"{name} is damaged: expected a line end behind it, found {mark.hex()}", _DAMAGED)
+        raise BadFile(f"{name} is damaged: expected a line end behind it, found {mark.hex()}", DAMAGED)
     return layer
 
 
@@ -180,9 +178,9 @@ def _layer(index: int, at: int, record: tuple[Any, ...], rests: Waits, name: str
     """A layer's value out of its definition."""
     pause, _, z, exposure, off, before, after, retracted, *moves, pwm, mark, size = record
     if mark != _CRLF:
-        raise BadFile(f"{name} is damaged: its definition does not end in a line end", _DAMAGED)
+        raise BadFile(f"{name} is damaged: its definition does not end in a line end", DAMAGED)
     if not 2 <= size <= MAX_RLE:
-        raise BadFile(f"{name} is damaged: it cannot have {size} bytes", _DAMAGED)
+        raise BadFile(f"{name} is damaged: it cannot have {size} bytes", DAMAGED)
     waits = _waits(rests.light_off is None, off, before, after, retracted)
     shown = seconds(exposure)
     return Layer(

@@ -35,7 +35,8 @@ MAX_RLE = 32 * 2**20
 """Bytes of one layer that are taken into memory; real ones stay below 10 MB."""
 
 _MAX_PIXELS = 2**28 - 1
-_DAMAGED = "The file is damaged: slice the model again, or export the file again."
+DAMAGED = "The file is damaged: slice the model again, or export the file again."
+"""What to do about a file whose numbers cannot be."""
 
 
 class Preview(Struct, frozen=True):
@@ -178,12 +179,12 @@ def layer_seconds(exposure: float | None, moves: Moves, waits: Waits) -> float |
 def check_layer_count(count: int) -> int:
     """``count``, if a file can have so many layers; raises ``BadFile``."""
     if not 1 <= count <= MAX_LAYERS:
-        raise BadFile(f"expected 1 to {MAX_LAYERS} layers, found {count}", _DAMAGED)
+        raise BadFile(f"expected 1 to {MAX_LAYERS} layers, found {count}", DAMAGED)
     return count
 
 
 def check_resolution(width: int, height: int) -> tuple[int, int]:
     """The resolution, if it can be one; raises ``BadFile``."""
     if not (1 <= width <= 65535 and 1 <= height <= 65535 and width * height <= _MAX_PIXELS):
-        raise BadFile(f"expected a resolution of 1 to 65535 pixels each way, found {width} x {height}", _DAMAGED)
+        raise BadFile(f"expected a resolution of 1 to 65535 pixels each way, found {width} x {height}", DAMAGED)
     return width, height

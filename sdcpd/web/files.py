@@ -18,13 +18,12 @@ from sdcpd.errors import FileMissing
 from sdcpd.files import FileStore, StoredFile, wire_name
 from sdcpd.fleet import Fleet
 from sdcpd.index import FileIndex
-from sdcpd.names import base_name
-from sdcpd.web.answer import Answer, has_etag, json_answer
+from sdcpd.web.answer import Answer, json_answer
 from sdcpd.web.errors import Refusal
-from sdcpd.web.judged import Gate, Judged
+from sdcpd.web.judged import Gate, Judged, begin
 from sdcpd.web.multipart import FORM, FilePart, Form, receive_form
 from sdcpd.web.routes import Call, Parameter, Route
-from sdcpd.web.serve import ServedFile
+from sdcpd.web.serve import served
 from sdcpd.web.upload import receive_upload
 
 __all__ = ["FilesApi", "file_document", "thumbnail_of"]
@@ -106,8 +105,7 @@ class FilesApi:
     def put(self, call: Call, name: str) -> Deferred[Answer]:
         """Store the request's body under this name; the same name again replaces what it stands for."""
         gate = self._gate(call)
-        upload = self._store.begin(name, call.body.length, check=gate.whole)
-        return receive_upload(call.body, Judged(upload, gate.head, self._store.indexes.key)).addCallback(
+        return receive_upload(call.body, begin(self._store, gate, name, call.body.length)).addCallback(
             self._stored, gate
         )
 
@@ -116,9 +114,8 @@ class FilesApi:
 
         gate = self._gate(call)
 
-        def begin(part: FilePart) -> Judged:
-            upload = self._store.begin(part.filename, None, form.at_least, gate.whole)
-            return Judged(upload, gate.head, self._store.indexes.key)
+        def begun(part: FilePart) -> Judged:
+            return begin(self._store, gate, part.filename, None, form.at_least)
 
         def finish(judged: Judged) -> Deferred[StoredFile]:
             upload = judged.upload
@@ -126,20 +123,13 @@ class FilesApi:
                 upload.rename(f"{folder}/{upload.name}")
             return upload.finish()
 
-        form = Form(call.header("content-type"), call.body.length, begin)
+        form = Form(call.header("content-type"), call.body.length, begun)
         self._store.check_room(form.at_least)
         return receive_form(call.body, form, finish).addCallback(self._stored, gate)
 
     def get(self, call: Call, name: str) -> Answer | IResource:
         """The file's bytes, whole or a Range of them; by its name or its MD5."""
-        file = self._store.get(name)
-        etag = f'"{file.md5}"'
-        if has_etag(call.header("if-none-match"), etag):
-            return Answer(304, headers={"ETag": etag})
-        served = ServedFile(file.path, file.md5, base_name(file.name))
-        if not served.isfile():
-            raise FileMissing(f"the bytes of {file.name!a} are no longer on the disk", "Upload the file again.")
-        return served
+        return served(self._store.get(name), call.header("if-none-match"))
 
     def metadata(self, call: Call, name: str) -> Deferred[Answer]:
         """What the file tells of itself: machine, resolution, layers, exposure, times, material."""

@@ -13,10 +13,10 @@ from twisted.internet.defer import Deferred
 from sdcpd.codec.identify import ENOUGH
 from sdcpd.codec.sliced import BytesSource, CtbKey, SlicedFile, read_head
 from sdcpd.errors import BadFile, Truncated
-from sdcpd.files import StoredFile, Upload
+from sdcpd.files import FileStore, StoredFile, Upload
 from sdcpd.judging import Gate
 
-__all__ = ["HEAD_HELD", "Gate", "Judged"]
+__all__ = ["HEAD_HELD", "Gate", "Judged", "begin"]
 
 HEAD_HELD = 512 * 1024
 """Bytes of a file that are held to read its head; one whose head lies further back is judged when it is whole."""
@@ -63,3 +63,11 @@ class Judged:
             raise
         self._held = None
         self._look(sliced)
+
+
+def begin(store: FileStore, gate: Gate, name: str, length: int | None, at_least: int = 0) -> Judged:
+    """Begin an upload that must pass the gate, by its head on the way and by its whole content in the end.
+
+    Lengths are bytes, as ``FileStore.begin`` has them; raises what that does.
+    """
+    return Judged(store.begin(name, length, at_least, gate.whole), gate.head, store.indexes.key)

@@ -13,9 +13,24 @@ from urllib.parse import quote
 from twisted.web.iweb import IRequest
 from twisted.web.static import File
 
+from sdcpd.errors import FileMissing
+from sdcpd.files import StoredFile
+from sdcpd.names import base_name
 from sdcpd.offers import Watcher
+from sdcpd.web.answer import Answer, has_etag
 
-__all__ = ["ServedFile"]
+__all__ = ["ServedFile", "served"]
+
+
+def served(file: StoredFile, if_none_match: str) -> Answer | ServedFile:
+    """The bytes of a stored file, or 304 for who has them already. Raises ``FileMissing`` if they are gone."""
+    etag = f'"{file.md5}"'
+    if has_etag(if_none_match, etag):
+        return Answer(304, headers={"ETag": etag})
+    resource = ServedFile(file.path, file.md5, base_name(file.name))
+    if not resource.isfile():
+        raise FileMissing(f"the bytes of {file.name!a} are no longer on the disk", "Upload the file again.")
+    return resource
 
 
 class ServedFile(File):

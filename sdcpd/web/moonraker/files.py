@@ -14,15 +14,14 @@ from twisted.web.resource import IResource
 
 from sdcpd.errors import FileMissing
 from sdcpd.files import FileStore, StoredFile
-from sdcpd.names import base_name
-from sdcpd.web.answer import Answer, has_etag
+from sdcpd.web.answer import Answer
 from sdcpd.web.moonraker.endpoint import Ask, Endpoint
 from sdcpd.web.moonraker.form import no
 from sdcpd.web.moonraker.metadata import Metadata
 from sdcpd.web.moonraker.places import GCODES, ROOTS, Place, gcode_name, place_of, root_of
 from sdcpd.web.moonraker.shelf import Item, Shelf, item_of
 from sdcpd.web.routes import Parameter
-from sdcpd.web.serve import ServedFile
+from sdcpd.web.serve import served
 
 __all__ = ["FileEndpoints"]
 
@@ -110,14 +109,10 @@ class FileEndpoints:
         thumbnail = self._metadata.thumbnail(place.path)
         if thumbnail is not None:
             return thumbnail
-        file = self._stored(place)
-        etag = f'"{file.md5}"'
-        if has_etag(ask.http.header("if-none-match"), etag):
-            return Answer(304, headers={"ETag": etag})
-        served = ServedFile(file.path, file.md5, base_name(file.name))
-        if not served.isfile():
-            raise no(404, "File not found")
-        return served
+        try:
+            return served(self._stored(place), ask.http.header("if-none-match"))
+        except FileMissing as error:
+            raise no(404, "File not found") from error
 
     def delete(self, ask: Ask) -> Deferred[Changed]:
         """Delete a file, unless a job needs it."""
@@ -136,7 +131,7 @@ class FileEndpoints:
         return place_of(f"{ask.arguments.text('root')}/{path}" if ask.call is not None else path)
 
     def _stored(self, place: Place) -> StoredFile:
-        found = next((file for file in self._store.list() if file.name == place.path), None)
+        found = self._shelf.file(place.path)
         if found is None:
             raise no(404, "File not found")
         return found

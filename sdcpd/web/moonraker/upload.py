@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 
 from sdcpd.files import FileStore, StoredFile, Upload
 from sdcpd.web.answer import Answer, json_answer
-from sdcpd.web.judged import Judged
+from sdcpd.web.judged import Judged, begin
 from sdcpd.web.moonraker.endpoint import Ask, Endpoint
 from sdcpd.web.moonraker.form import no
 from sdcpd.web.moonraker.places import GCODES, place_of
@@ -94,11 +94,10 @@ class UploadEndpoint:
 
         gate = self._starts.gate(ask)
 
-        def begin(part: FilePart) -> Hashed:
-            upload = self._store.begin(part.filename, None, form.at_least, gate.whole)
-            return Hashed(Judged(upload, gate.head, self._store.indexes.key))
+        def begun(part: FilePart) -> Hashed:
+            return Hashed(begin(self._store, gate, part.filename, None, form.at_least))
 
-        form = Form(call.header("content-type"), call.body.length, begin)
+        form = Form(call.header("content-type"), call.body.length, begun)
         self._store.check_room(form.at_least)
         before = {file.name for file in self._store.list()}
 

@@ -6,6 +6,7 @@ import struct
 from typing import Any
 
 from sdcpd.codec.status import Status
+from sdcpd.wishes import Wish
 from tests.codec.vectors import vector
 from tests.web.moonraker.rig import BOUNDARY, TRUSTED, MoonrakerCase, P, form
 from tests.web.rig import EPOCH, SATURN, RealCase, Rig, goo, md5, printing
@@ -104,7 +105,7 @@ class ShelfTests(MoonrakerCase):
 
     def busy(self, name: str) -> None:
         """A job needs this file from now on."""
-        self.rig.jobs.print(SATURN, self.rig.store.get(name), True, "a test")
+        self.rig.jobs.print(SATURN, self.rig.store.get(name), Wish("a test", plate_clear=True))
 
     def test_list(self) -> None:
         """Every file is listed under both names that clients know."""
