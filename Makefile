@@ -4,6 +4,7 @@
 #   make nightly 100,000 damaged files
 #   make crash   kill the daemon 200 times in the middle of its work (KILLS=, SEED=)
 #   make bench   the benchmarks  make run     the daemon with the checkout's own state
+#   make node    npm packages that some tests drive
 #   make lock    the lock files, anew, from setup.py
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ STAMP := $(VENV)/installed
 TEST ?= tests
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test lint nightly bench run lock clean
+.PHONY: demo test lint nightly bench run node lock clean
 
 $(STAMP): requirements-dev.lock setup.py
 	@echo "Setting up $(VENV) (once; about a minute)"
@@ -49,6 +50,15 @@ run: $(STAMP)
 	@mkdir -p .run
 	@test -e .run/sdcpd.toml || sed 's#^state_directory = .*#state_directory = ".run/state"#' etc/sdcpd/sdcpd.toml > .run/sdcpd.toml
 	@exec $(BIN)/twistd --nodaemon --pidfile= sdcpd --config .run/sdcpd.toml
+
+# The npm packages that some tests drive; .ci/run calls it, and who has no node skips those tests.
+node: build/node/installed
+
+build/node/installed: tests/node/package.json
+	@mkdir -p build/node
+	@cp tests/node/package.json build/node/
+	@npm install --silent --no-audit --no-fund --no-package-lock --prefix build/node
+	@touch $@
 
 lock:
 	@$(PYTHON) -m venv --clear build/lock

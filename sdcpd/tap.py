@@ -6,26 +6,20 @@ handed here (DESIGN.md section 1).
 
 from __future__ import annotations
 
-import gc
-import os
 import resource
-import signal
 import time
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from threading import Thread
 from typing import Any, ClassVar
 
 from msgspec.structs import asdict
 from twisted.application.internet import TimerService
-from twisted.application.service import IService, MultiService, Service
-from twisted.internet.defer import Deferred
+from twisted.application.service import IService, MultiService
 from twisted.internet.protocol import Factory
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import globalLogPublisher
 from twisted.python import usage
-from twisted.python.threadpool import ThreadPool
 
 from sdcpd import config as configuration
 from sdcpd import logs
@@ -54,6 +48,7 @@ from sdcpd.machine import look
 from sdcpd.offers import Offers
 from sdcpd.pictures import Pictures
 from sdcpd.plate import Gate
+from sdcpd.process import Collection, Hangup, JournalKeeper, JournalThread, guarded, next_descriptor, raise_limit
 from sdcpd.records import Key
 from sdcpd.roster import Roster
 from sdcpd.statelock import StateLock
@@ -68,9 +63,6 @@ EXPIRY_INTERVAL = 3600.0
 """Seconds between two looks for files that are older than ``[files] keep``."""
 CLIENTS_SHARE = 0.75
 """The part of all descriptors that clients may use; the rest is for printers and files."""
-
-COLLECTION = (100_000, 20, 100)
-"""After how many new objects, and how many collections of each younger kind, the garbage collector looks for cycles."""
 
 _log = logs.logger("sdcpd.tap")
 
@@ -97,78 +89,6 @@ class Options(usage.Options):
         if path is None and not Path(DEFAULT_CONFIG).exists():
             return Config()
         return configuration.load(Path(path or DEFAULT_CONFIG))
-
-
-class _JournalThread(ThreadPool):
-    """One thread, which does not keep a process that ends while the disk never answers."""
-
-    class threadFactory(Thread):
-        def start(self) -> None:
-            self.daemon = True
-            super().start()
-
-
-class _JournalKeeper(Service):
-    """The journal's thread: begins after a daemon has forked, ends when everything is written."""
-
-    def __init__(self, journal: Journal, thread: ThreadPool) -> None:
-        self._journal = journal
-        self._thread = thread
-
-    def startService(self) -> None:
-        super().startService()
-        self._thread.start()
-
-    def stopService(self) -> Deferred[None]:
-        super().stopService()
-        return self._journal.close().addCallback(self._end)
-
-    def _end(self, closed: bool) -> None:
-        if closed:
-            self._thread.stop()
-
-
-class _Hangup(Service):
-    """SIGHUP reloads."""
-
-    def __init__(self, reactor: Any, reload: Any) -> None:
-        self._reactor = reactor
-        self._reload = reload
-
-    def startService(self) -> None:
-        super().startService()
-        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._reload))
-
-    def stopService(self) -> None:
-        super().stopService()
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
-
-class _Collection(Service):
-    """Cycles are looked for seldom: what the daemon makes much of has none, and what it keeps much of is long-lived.
-
-    Python looks through all of 4,000 waiting requests again and again while their answers are made: half of the time.
-    """
-
-    def __init__(self) -> None:
-        self._before = gc.get_threshold()
-
-    def startService(self) -> None:
-        super().startService()
-        gc.set_threshold(*COLLECTION)
-
-    def stopService(self) -> None:
-        super().stopService()
-        gc.set_threshold(*self._before)
-
-
-def _guarded(*functions: Any) -> None:
-    """Call each; a failure of one stops neither the others nor the next time."""
-    for function in functions:
-        try:
-            function()
-        except Exception:
-            _log.failure("A periodic task failed")
 
 
 def _beforehand(config: Config) -> list[Beforehand]:
@@ -210,28 +130,6 @@ def _state_directory(config: Config) -> Path:
     return directory
 
 
-def _raise_limit() -> int:
-    """Let the process have as many descriptors as it may; how many these are."""
-    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-        limit = most
-    except (OSError, ValueError) as error:
-        _log.debug("The limit of descriptors cannot be raised: {error}", error=error)
-    _log.debug("Up to {limit} descriptors can be open at once", limit=limit)
-    return limit
-
-
-def _next_descriptor() -> float:
-    """The number that the next descriptor will have: all lower ones are in use."""
-    try:
-        descriptor = os.open("/", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return float("inf")
-    os.close(descriptor)
-    return descriptor
-
-
 def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
     # Time-outs follow the monotonic clock: a machine without a battery clock jumps by years after its start.
     reactor.seconds = time.monotonic
@@ -239,11 +137,11 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
     logs.set_level(config.sdcpd.log_level)
     globalLogPublisher.addObserver(logs.RECENT)
 
-    limit = _raise_limit()
+    limit = raise_limit()
     state = _state_directory(config)
     lock = StateLock(state)  # before anything else looks into it
     offload = partial(deferToThreadPool, reactor, reactor.getThreadPool())
-    thread = _JournalThread(0, 1, "journal")
+    thread = JournalThread(0, 1, "journal")
     journal = Journal(config.journal.url, state, partial(deferToThreadPool, reactor, thread), reactor)
     roster = Roster(journal)
     fleet = Fleet(reactor, wall, _beforehand(config), journal.printers())
@@ -303,7 +201,7 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
 
     def sparing(factory: Factory[Any]) -> Sparing:
         most = float("inf") if limit == resource.RLIM_INFINITY else limit * CLIENTS_SHARE
-        return Sparing(factory, most, _next_descriptor, reactor.seconds)
+        return Sparing(factory, most, next_descriptor, reactor.seconds)
 
     def revoked(key: Key) -> None:
         door = doors.get("clients")
@@ -352,11 +250,11 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
     def make_watch(config: Config) -> IService:
         service = MultiService()
         for period, functions in ((1.0, (links.sweep, jobs.sweep)), (EXPIRY_INTERVAL, (expire,))):
-            timer = TimerService(period, _guarded, *functions)
+            timer = TimerService(period, guarded, *functions)
             timer.clock = reactor
             timer.setServiceParent(service)
-        _Hangup(reactor, lambda: appliance.reload()).setServiceParent(service)
-        _Collection().setServiceParent(service)
+        Hangup(reactor, lambda: appliance.reload()).setServiceParent(service)
+        Collection().setServiceParent(service)
         return service
 
     def reconfigured(config: Config) -> None:
@@ -377,7 +275,7 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
         config,
         (
             Part("lock", (), lambda config: lock),
-            Part("journal", (), lambda config: _JournalKeeper(journal, thread)),
+            Part("journal", (), lambda config: JournalKeeper(journal, thread)),
             Part("keys", (), lambda config: AdminKey(keys, state / "admin.key")),
             Part("mqtt", ("mqtt.listen",), make_mqtt),
             Part("clients", ("mqtt.clients",), make_clients),

@@ -3,7 +3,6 @@ from __future__ import annotations
 import gc
 import json
 import os
-import resource
 import select
 import shutil
 import signal
@@ -24,9 +23,10 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.client import Agent, readBody
 
 from sdcpd.logs import set_level
-from sdcpd.tap import COLLECTION, Options, _Collection, _guarded, _next_descriptor, _raise_limit, makeService
+from sdcpd.process import COLLECTION
+from sdcpd.tap import Options, makeService
 from tests.end_to_end.processes import PATIENCE, TWISTD, Daemon
-from tests.fakes import discovery_reply, logged
+from tests.fakes import discovery_reply
 from tests.sliced import goo_file
 
 reactor: Any = global_reactor
@@ -125,55 +125,6 @@ class RefusalTests(SynchronousTestCase):
         (directory / "jobs.json").mkdir(parents=True)
         words = self.refused(f"[sdcpd]\nstate_directory = {json.dumps(str(directory))}\n")
         self.assertIn("[sdcpd] state_directory", words)
-
-
-class DescriptorTests(SynchronousTestCase):
-    def test_raised(self) -> None:
-        """The daemon has as many descriptors as the machine lets it have, and who wants to know can read how many."""
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 512), hard))
-        lines = logged(self, "debug")
-        self.assertEqual(_raise_limit(), hard)
-        self.assertEqual(resource.getrlimit(resource.RLIMIT_NOFILE), (hard, hard))
-        self.assertEqual([line for line in lines if str(hard) in line], lines)
-        self.assertEqual(len(lines), 1)
-
-    def test_next(self) -> None:
-        """The number that is said to be next is the next one."""
-        number = _next_descriptor()
-        with open(os.devnull) as file:
-            self.assertEqual(file.fileno(), number)
-            self.assertGreater(_next_descriptor(), number)
-
-
-class GuardedTests(SynchronousTestCase):
-    def test_failure(self) -> None:
-        """A periodic task that fails is logged and keeps the next from nothing."""
-        done = []
-
-        def fail() -> None:
-            raise RuntimeError("a bug of ours")
-
-        for _ in range(2):
-            _guarded(fail, lambda: done.append(1))
-        self.assertEqual(len(done), 2)
-        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 2)
-
-
-class CollectionTests(SynchronousTestCase):
-    """The garbage collector, which would take half of the time when thousands wait."""
-
-    def test_seldom(self) -> None:
-        """It looks seldom while the daemon runs, and as before when it has stopped."""
-        before = gc.get_threshold()
-        self.addCleanup(gc.set_threshold, *before)
-        service = _Collection()
-        service.startService()
-        self.assertEqual(gc.get_threshold(), COLLECTION)
-        self.assertTrue(gc.isenabled(), "cycles are found all the same")
-        service.stopService()
-        self.assertEqual(gc.get_threshold(), before)
 
 
 class DaemonTests(TestCase):

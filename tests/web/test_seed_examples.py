@@ -211,7 +211,7 @@ class NodeTests(ExampleCase):
         if not (Path(MODULES) / "axios").is_dir():
             if REQUIRED:
                 raise AssertionError(f"axios is not in {MODULES}")
-            raise SkipTest("axios is not installed: npm install --prefix build/node axios")
+            raise SkipTest("axios is not installed: make node")
         (self.shims / "fast.js").write_text(
             "const given = setInterval;\n"
             "globalThis.setInterval = (call) => { let last = Promise.resolve();"
