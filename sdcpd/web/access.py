@@ -103,6 +103,10 @@ class Access:
         if self._requests is not None and not client.is_loopback:
             self._requests.give_back(client.counted_as)
 
+    def is_proxied(self, request: IRequest) -> bool:
+        """Whether a configured proxy sent this, so that its forwarded headers count."""
+        return self._peers.is_proxied(request)
+
     def headers(self, request: IRequest) -> tuple[tuple[bytes, bytes], ...]:
         """What the answer says to a page of another site, whatever the answer is."""
         return self._browsers.headers(request)

@@ -17,10 +17,11 @@ from sdcpd.machine import Machine
 from sdcpd.web.answer import Answer, header_of
 from sdcpd.web.errors import Refusal
 
-__all__ = ["Browsers"]
+__all__ = ["HOST", "Browsers"]
 
 _SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
-_NAME = re.compile(r"\[[0-9a-f:.%]+\]|[^\W.]([\w-]{0,62})(\.[\w-]{1,63})*\.?")
+HOST = re.compile(r"(\[[0-9a-f:.%]+\]|[^\W.][\w-]{0,62}(?:\.[\w-]{1,63})*\.?)(?::[0-9]{0,5})?")
+"""A Host in lower case: a name or an address, with or without a port."""
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 _HEADERS = "X-Api-Key, Authorization, Content-Type, If-None-Match, If-Match, If-Range, Range, Prefer"
 _EXPOSED = b"ETag, Location, Content-Disposition, Content-Range, Retry-After, X-Sdcpd-Cursor, X-Sdcpd-Layer"
@@ -59,9 +60,10 @@ class Browsers:
         if header in self._familiar:
             return
         host = header.casefold().strip()
-        name = host.rpartition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
-        if name and not _NAME.fullmatch(name):
+        found = HOST.fullmatch(host)
+        if host and not found:
             raise Refusal(400, "bad_request", "The Host is no name and no address.", "Check the address.")
+        name = found[1] if found else ""
         if not self._is_ours(name, machine) and name not in self._hosts and host not in self._hosts:
             raise Refusal(
                 421,

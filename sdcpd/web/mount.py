@@ -7,7 +7,6 @@ printer as an argument; which one it is, is settled here and nowhere else. At th
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from functools import wraps
 from typing import Any
@@ -16,12 +15,12 @@ from msgspec.structs import replace
 
 from sdcpd.errors import PrinterUnknown
 from sdcpd.fleet import Fleet, Printer
+from sdcpd.web.address import PREFIX, base
 from sdcpd.web.errors import NATIVE, Form, Refusal
 from sdcpd.web.routes import Call, Result, Route
 
 __all__ = ["Mount"]
 
-_PREFIX = re.compile(rb"/printers/[^/]+(?=/)")
 _MOST_NAMED = 20
 """Printers that are listed to somebody who has to choose one."""
 
@@ -45,7 +44,7 @@ class Mount:
 
     def form_of(self, path: bytes) -> Form:
         """In which form this path is refused: a dialect's, if it begins as that dialect's paths do."""
-        own = _PREFIX.sub(b"", path, count=1)
+        own = PREFIX.sub(b"", path, count=1)
         return self._forms.get(own.split(b"/")[1] if b"/" in own else b"", NATIVE)
 
     def _below(self, route: Route) -> tuple[Route, Route]:
@@ -81,7 +80,5 @@ class Mount:
     def _choose(self, call: Call, message: str) -> Refusal:
         slugs = [printer.slug for printer in self._fleet if call.client.sees(printer.id)]
         listed = ", ".join(slugs[:_MOST_NAMED]) + (", ..." if len(slugs) > _MOST_NAMED else "")
-        host = call.header("host") or "<this server>"
-        scheme = "https" if call.request.isSecure() else "http"
-        hint = f"Use {scheme}://{host}/printers/<id>. Known: {listed or 'none yet'}."
+        hint = f"Use {base(call)}/printers/<id>. Known: {listed or 'none yet'}."
         return Refusal(404, "which_printer", message, hint)

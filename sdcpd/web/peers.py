@@ -84,6 +84,10 @@ class Peers:
             client = self._known[peer] = self._judge(peer, machine)
         return client
 
+    def is_proxied(self, request: IRequest) -> bool:
+        """Whether a configured proxy sent this: what it says about the client's request counts."""
+        return self._is_proxy(getattr(request.getClientAddress(), "host", "") or "")
+
     def _behind_proxies(self, request: IRequest, peer: str) -> str:
         hops = [peer]
         for header in request.requestHeaders.getRawHeaders(b"x-forwarded-for") or []:

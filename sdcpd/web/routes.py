@@ -72,6 +72,11 @@ class Call:
             )
 
     @property
+    def is_proxied(self) -> bool:
+        """Whether a configured proxy sent this, so that its forwarded headers count."""
+        return self._access.is_proxied(self.request)
+
+    @property
     def body(self) -> Body:
         """The streamed body of an upload."""
         assert isinstance(self.request, Request)

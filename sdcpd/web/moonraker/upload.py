@@ -13,6 +13,7 @@ from msgspec import Struct
 from twisted.internet.defer import Deferred
 
 from sdcpd.files import FileStore, StoredFile, Upload
+from sdcpd.web.address import base
 from sdcpd.web.answer import Answer, json_answer
 from sdcpd.web.judged import Judged, begin
 from sdcpd.web.moonraker.endpoint import Ask, Endpoint
@@ -113,7 +114,7 @@ class UploadEndpoint:
             action = "modify_file" if file.name in before else "create_file"
             wanted = form.fields.get("print", "").strip().casefold() in _YES
             started, queued, message = await self._starts.with_upload(ask, file) if wanted else (False, False, "")
-            location = f"{_base(ask)}/server/files/{GCODES}/{quote(file.name)}"
+            location = f"{base(call)}/server/files/{GCODES}/{quote(file.name)}"
             answer = Uploaded(file.name, item_of(file), action, started, queued, message)
             return json_answer(answer, 201, {"Location": location})
 
@@ -130,12 +131,3 @@ class UploadEndpoint:
             raise no(400, f"Directory does not exist: {GCODES}/{folder}")
         if folder:
             upload.rename(f"{folder}/{upload.name}")
-
-
-def _base(ask: Ask) -> str:
-    """Where this printer's tree begins in the address that was asked."""
-    path = ask.http.request.path.decode("ascii", "replace")
-    scheme = "https" if ask.http.request.isSecure() else "http"
-    host = ask.http.header("host")
-    prefix = path.removesuffix("/server/files/upload")
-    return f"{scheme}://{host}{prefix}" if host else prefix
