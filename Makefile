@@ -1,6 +1,6 @@
 # sdcpd: everything from nothing but git, make, python3 (3.11 or later) and its venv module.
 #   make demo    two simulated printers, the daemon, a sliced file printed end to end
-#   make test    all tests       make lint    ruff, mypy, import contracts
+#   make test    all tests (TEST=, WORKERS=)    make lint    ruff, mypy, import contracts
 #   make nightly 100,000 damaged files
 #   make crash   kill the daemon 200 times in the middle of its work (KILLS=, SEED=)
 #   make bench   the benchmarks  make run     the daemon with the checkout's own state
@@ -12,6 +12,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 TEST ?= tests
+# Many tests wait for sockets and processes: one more than there are cores.
+WORKERS ?= $(shell echo $$(( $$(nproc) + 1 )))
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: demo test lint nightly bench run node lock clean
@@ -28,7 +30,7 @@ demo: $(STAMP)
 	@$(BIN)/python -m tests.end_to_end.demo $(if $(FILE),--file $(FILE))
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest $(TEST)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TEST)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .
