@@ -16,7 +16,22 @@ from sdcpd.codec.status import RUNNING, Outcome, Phase, outcome_of
 from sdcpd.printer import Printer, Reachability
 from sdcpd.progress import Job, JobState
 
-__all__ = ["FLAGS", "WORDS", "Condition", "Words", "condition_of", "flags_of", "klippy_of", "message_of", "trouble_of"]
+__all__ = [
+    "FLAGS",
+    "WORDS",
+    "Condition",
+    "Words",
+    "condition_of",
+    "flags_of",
+    "klippy_of",
+    "message_of",
+    "sensors_of",
+    "sent_of",
+    "trouble_of",
+]
+
+SENSORS = ("TempOfUVLED", "TempOfBox", "TempOfTank")
+"""What boards call their thermometers."""
 
 
 class Condition(Enum):
@@ -194,7 +209,7 @@ def message_of(printer: Printer) -> str | None:
     condition = condition_of(printer)
     job = printer.job
     if condition is Condition.TRANSFER:
-        sent = _sent(printer)
+        sent = sent_of(printer)
         return "Sending file" if sent is None else f"Sending file {100 * sent:.0f} %"
     if condition is Condition.ATTENTION:
         return "confirm on the printer"
@@ -209,7 +224,14 @@ def message_of(printer: Printer) -> str | None:
     return trouble_of(printer) or None
 
 
-def _sent(printer: Printer) -> float | None:
+def sensors_of(printer: Printer) -> dict[str, float]:
+    """The temperatures that the board reports, in degrees Celsius, under the board's names."""
+    told = printer.status.extra if printer.status is not None else {}
+    values = ((name, told.get(name)) for name in SENSORS)
+    return {name: float(v) for name, v in values if isinstance(v, int | float) and not isinstance(v, bool)}
+
+
+def sent_of(printer: Printer) -> float | None:
     """The part of the file that the printer has, 0 to 1, by our job's count or its own."""
     job, status = printer.job, printer.status
     if job is not None and job.state in _UNDER_WAY and job.size > 0:

@@ -296,7 +296,7 @@ class Documents:
             progress=progress_of(printer),
             eta_s=left.seconds if left is not None else None,
             eta_source=left.source if left is not None else None,
-            file=self._file(printer, status),
+            file=self.file_of(printer),
             last_update=heard,
             age_s=None if heard is None else round(max(0.0, self._wall() - heard), 1),
             job=self.job(job) if job is not None else None,
@@ -310,8 +310,9 @@ class Documents:
             urls={"self": base, "updates": f"/printers/{printer.slug}/v1/updates", "layer": f"{base}/layer.png"},
         )
 
-    def _file(self, printer: Printer, status: Status | None) -> str | None:
-        job = printer.job
+    def file_of(self, printer: Printer) -> str | None:
+        """The name of the file on its way, of the print on the machine, or of the last one there."""
+        job, status = printer.job, printer.status
         if printer.phase is Phase.TRANSFER and job is not None and job.state not in ENDED:
             return job.file
         if status is None or not status.print.filename:

@@ -29,7 +29,7 @@ from sdcpd.web.errors import Refusal
 from sdcpd.web.peers import Peers
 from sdcpd.web.tokens import Tokens
 
-__all__ = ["FAILURES", "Access", "Client"]
+__all__ = ["FAILURES", "Access", "Client", "has_key"]
 
 FAILURES = 10
 """Wrong keys that one address may present in a minute."""
@@ -167,6 +167,11 @@ class Access:
             "Check it, or leave it out; a token is good for one GET within 5 s from the address that asked for it.",
             {"WWW-Authenticate": 'Bearer realm="sdcpd"'},
         )
+
+
+def has_key(request: IRequest) -> bool:
+    """Whether a request came with a key or a token, right or wrong."""
+    return any(_presented(request))
 
 
 def _presented(request: IRequest) -> tuple[set[str], set[str]]:

@@ -34,6 +34,7 @@ from sdcpd.web.moonraker.history import Prints
 from sdcpd.web.mount import Mount
 from sdcpd.web.mslicer import StatusApi
 from sdcpd.web.native import NativeApi
+from sdcpd.web.octoprint import OCTOPRINT, OctoPrintApi
 from sdcpd.web.openapi import openapi
 from sdcpd.web.pictures import PicturesApi
 from sdcpd.web.queue import QueueApi
@@ -105,6 +106,7 @@ class WebApp:
             clock=clock,
             wall=wall,
         )
+        self.octoprint = OctoPrintApi(version, fleet=fleet, store=store, documents=documents, keys=keys, clock=clock)
         self._front = _front(config)
         self.routes: tuple[Route, ...] = (
             Route("GET", "/", None, self._index, content="text/html"),
@@ -121,6 +123,7 @@ class WebApp:
             *metrics.routes,
             *KeysApi(keys, fleet, self._access.tokens).routes,
             *self._mount.put(MOONRAKER, self._moonraker.routes),
+            *self._mount.put(OCTOPRINT, self.octoprint.routes),
         )
         self._described = msgspec.json.encode(openapi(self.routes, version))
 

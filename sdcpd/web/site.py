@@ -297,7 +297,7 @@ class Channel(http.HTTPChannel):
             headers = Headers({b"Content-Type": [b"application/json"], b"Content-Length": [b"%d" % len(error)]})
             secure(headers)
             lines = b"".join(b"%b: %b\r\n" % (name, values[0]) for name, values in headers.getAllRawHeaders())
-            phrase = HTTPStatus(status).phrase.encode()
+            phrase = HTTPStatus(status).phrase.upper().encode()
             self.transport.write(b"HTTP/1.1 %d %b\r\nConnection: close\r\n%b\r\n" % (status, phrase, lines))
             self.transport.write(b"" if getattr(self, "_command", b"") == b"HEAD" else error)
         self.loseConnection()
@@ -312,7 +312,7 @@ class Channel(http.HTTPChannel):
         if self._phase in _ARRIVING:
             self.persistent = False
             headers.setRawHeaders(b"Connection", [b"close"])
-        super().writeHeaders(version, code, reason, headers)
+        super().writeHeaders(version, code, reason.upper(), headers)  # small displays know the first line by heart
 
     def requestDone(self, request: Request) -> None:
         """Twisted: the answer is complete."""

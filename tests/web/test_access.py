@@ -359,7 +359,7 @@ class HostTests(AccessCase):
             self.assertIn("[web] hosts", error["hint"])
         for target in ("/", "/healthz", "/status", "/openapi.json", "/v1/updates"):
             self.assert_refused(self.rig.get(target, host="evil.example"), 421, "foreign_host")
-        self.assertEqual(self.rig.get("/", host="evil.example").reason, "Misdirected Request")
+        self.assertEqual(self.rig.get("/", host="evil.example").reason, "MISDIRECTED REQUEST")
 
     def test_other_port_of_configured_name(self) -> None:
         """A name that is configured with its port is good for that port only."""

@@ -36,7 +36,7 @@ class UploadTests(FilesCase):
         """An upload is answered when it is stored, with everything that is known of it and where it is."""
         reply = self.rig.put("plate.goo", goo(b"abc"))
         digest = md5(goo(b"abc"))
-        self.assertEqual((reply.status, reply.reason), (201, "Created"))
+        self.assertEqual((reply.status, reply.reason), (201, "CREATED"))
         self.assertEqual(
             reply.json,
             {
@@ -177,7 +177,7 @@ class UploadTests(FilesCase):
         self.assertEqual(self.rig.put().status, 201)
         reply = self.begin("b.goo", 90).reply
         self.assert_refused(reply, 507, "store_full")
-        self.assertEqual(reply.reason, "Insufficient Storage")
+        self.assertEqual(reply.reason, "INSUFFICIENT STORAGE")
         self.assertEqual(self.names(), ["plate.goo"])
 
     def test_continue(self) -> None:

@@ -70,7 +70,7 @@ class PrintTests(NativeCase):
     def test_accepted(self) -> None:
         """A print is accepted at once, with its job and where to follow it, and the printer is told to fetch."""
         reply = self.print()
-        self.assertEqual((reply.status, reply.reason), (202, "Accepted"))
+        self.assertEqual((reply.status, reply.reason), (202, "ACCEPTED"))
         job = reply.json["job"]
         self.assertEqual((job["file"], job["printer"], job["state"]), ("plate.goo", "saturn-3-ultra", "delivering"))
         self.assertEqual(reply.headers["location"], f"/v1/jobs/{job['id']}")

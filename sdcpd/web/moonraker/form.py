@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 from twisted.web.iweb import IRequest
 
+from sdcpd.web.access import has_key
 from sdcpd.web.answer import Answer
 from sdcpd.web.errors import ErrorBody, Form, Refusal
 
@@ -68,14 +69,9 @@ def no(status: int, message: str) -> Refusal:
 
 def _answer(request: IRequest, status: int, body: ErrorBody, headers: Mapping[str, str]) -> Answer:
     said = trouble(status, body)
-    if body.code == "forbidden" and not _has_key(request):
+    if body.code == "forbidden" and not has_key(request):
         said = Trouble(401, "Unauthorized")  # a key would help: clients ask their user for one at 401
     return Answer(said.code, msgspec.json.encode(MoonrakerError(said)), headers=dict(headers))
-
-
-def _has_key(request: IRequest) -> bool:
-    found = (request.getHeader(b"x-api-key"), request.getHeader(b"authorization"))
-    return any(found) or b"apikey" in request.args or b"token" in request.args
 
 
 MOONRAKER = Form(_answer, MoonrakerError)

@@ -12,14 +12,15 @@ from typing import Any
 
 from msgspec.structs import asdict
 
+from sdcpd import dialects
 from sdcpd.codec.status import RUNNING, Phase
 from sdcpd.dialects import WORDS, Condition, condition_of, klippy_of, message_of, trouble_of
 from sdcpd.documents import PrinterDocument, progress_of
 from sdcpd.fleet import Printer
 
-__all__ = ["SENSORS", "available", "query", "sensors_of", "snapshot"]
+__all__ = ["available", "query", "sensors_of", "snapshot"]
 
-SENSORS = {
+_SENSORS = {
     "TempOfUVLED": "temperature_sensor uv_led",
     "TempOfBox": "temperature_sensor enclosure",
     "TempOfTank": "temperature_sensor vat",
@@ -54,10 +55,8 @@ _WITH_A_PRINT = frozenset(
 
 
 def sensors_of(printer: Printer) -> dict[str, float]:
-    """The temperatures that the board reports, in degrees Celsius."""
-    told = printer.status.extra if printer.status is not None else {}
-    values = ((name, told.get(key)) for key, name in SENSORS.items())
-    return {n: float(v) for n, v in values if isinstance(v, int | float) and not isinstance(v, bool)}
+    """The temperatures that the board reports, in degrees Celsius, under the names of this dialect."""
+    return {_SENSORS[name]: value for name, value in dialects.sensors_of(printer).items()}
 
 
 def available(printer: Printer) -> list[str]:

@@ -1,0 +1,58 @@
+"""The present of one printer in OctoPrint's data models: what the REST tree answers and what the push sends.
+
+One decision: the pure documents of ``state`` get their file, its contents and its times here, in one place, so a poll
+and a push tell the same.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+
+from sdcpd.documents import Documents
+from sdcpd.errors import StoreError
+from sdcpd.files import FileStore
+from sdcpd.fleet import Printer
+from sdcpd.index import FileIndex
+from sdcpd.web.octoprint.selection import Selection
+from sdcpd.web.octoprint.state import JobInformation, Progress, Times, current_z, job_of, progress_of
+
+__all__ = ["Present"]
+
+
+class Present:
+    """Over the selection, the store and the documents."""
+
+    def __init__(self, selection: Selection, store: FileStore, documents: Documents) -> None:
+        self._selection = selection
+        self._store = store
+        self._documents = documents
+
+    def job(self, printer: Printer) -> Deferred[JobInformation]:
+        """The job."""
+        return Deferred.fromCoroutine(self._job(printer))
+
+    async def _job(self, printer: Printer) -> JobInformation:
+        index = await self._index(printer)
+        return job_of(printer, self._selection.of(printer), Times(None if index is None else index.print_time_s))
+
+    def progress(self, printer: Printer) -> Progress:
+        """The progress of the selected file; of another one that was printed before it tells nothing."""
+        file = self._selection.of(printer)
+        if file is not None and self._documents.file_of(printer) not in (None, file.name):
+            return Progress()
+        return progress_of(printer, None if file is None else file.size)
+
+    def current_z(self, printer: Printer) -> Deferred[float | None]:
+        """The height of the model so far, in mm; None while nothing prints or nobody knows."""
+        return Deferred.fromCoroutine(self._current_z(printer))
+
+    async def _current_z(self, printer: Printer) -> float | None:
+        return current_z(printer, await self._index(printer))
+
+    async def _index(self, printer: Printer) -> FileIndex | None:
+        """What the selected file tells; None if nothing is selected or the disk fails."""
+        file = self._selection.of(printer)
+        try:
+            return None if file is None else await self._store.indexes.of(file)
+        except (StoreError, OSError):
+            return None
