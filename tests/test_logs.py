@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
+import os
+from typing import TextIO
+
+from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, globalLogPublisher
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from sdcpd.config import Sdcpd
-from sdcpd.logs import LEVELS, Recent, logger, set_level
+from sdcpd.logs import LEVELS, Journalled, Recent, logger, observer_for, set_level
 
 
 @implementer(ILogObserver)
@@ -93,3 +97,68 @@ class RecentTests(SynchronousTestCase):
         self.assertLess(len(recent.text), 2000)
         recent({"log_format": "{missing}"})
         self.assertEqual(recent.text.count("\n"), 2)
+
+
+class JournalTests(SynchronousTestCase):
+    """Lines in systemd's journal."""
+
+    def setUp(self) -> None:
+        incoming, outgoing = os.pipe()
+        self.incoming = os.fdopen(incoming, encoding="utf-8")
+        self.outgoing = os.fdopen(outgoing, "w", encoding="utf-8")
+        self.addCleanup(self.incoming.close)
+        self.addCleanup(self.outgoing.close)
+
+    def stream(self, out: TextIO) -> str:
+        """What systemd would say in ``JOURNAL_STREAM`` if ``out`` were connected to the journal."""
+        found = os.fstat(out.fileno())
+        return f"{found.st_dev}:{found.st_ino}"
+
+    def lines(self, observer: ILogObserver, level: LogLevel, text: str) -> list[str]:
+        """What is written of one event."""
+        Logger("sdcpd.x", observer=observer).emit(level, "{text}", text=text)
+        self.outgoing.close()
+        return self.incoming.read().splitlines()
+
+    def test_no_second_time(self) -> None:
+        """``journalctl`` shows one time for each line, not two, and how grave the line is."""
+        observer = observer_for(self.outgoing, {"JOURNAL_STREAM": self.stream(self.outgoing)})
+        self.assertEqual(self.lines(observer, LogLevel.warn, "the disk is full"), ["<4>sdcpd.x: the disk is full"])
+
+    def test_every_level(self) -> None:
+        """``journalctl -p err`` shows what the daemon calls an error, and no less."""
+        observer = Journalled(self.outgoing)
+        log = Logger("sdcpd.x", observer=observer)
+        for level in LEVELS.values():
+            log.emit(level, "said")
+        self.outgoing.close()
+        found = [line.partition(">")[0] for line in self.incoming]
+        self.assertEqual(found, ["<7", "<6", "<4", "<3", "<2"])
+
+    def test_traceback(self) -> None:
+        """Every line of a traceback is as grave as the first: none is lost to ``journalctl -p``."""
+        try:
+            raise ZeroDivisionError("ours")
+        except ZeroDivisionError:
+            failure = Failure()
+        Logger("sdcpd.x", observer=Journalled(self.outgoing)).failure("It broke", failure)
+        self.outgoing.close()
+        lines = self.incoming.read().splitlines()
+        self.assertGreater(len(lines), 2)
+        self.assertEqual(lines[0], "<2>sdcpd.x: It broke")
+        self.assertIn("ZeroDivisionError: ours", lines[-1])
+        self.assertEqual([line for line in lines if not line.startswith("<2>")], [])
+
+    def test_others(self) -> None:
+        """In a terminal, or where another program's output is the journal, lines have their time."""
+        for environment in ({}, {"JOURNAL_STREAM": "8:1"}, {"JOURNAL_STREAM": "nonsense"}):
+            with self.subTest(environment=environment):
+                self.assertNotIsInstance(observer_for(self.outgoing, environment), Journalled)
+        observer = observer_for(self.outgoing, {})
+        (line,) = self.lines(observer, LogLevel.info, "hello")
+        self.assertRegex(line, r"^\d{4}-\d\d-\d\dT.* \[sdcpd.x#info\] hello$")
+
+    def test_no_descriptor(self) -> None:
+        """A standard output that is no file of the system's is written to all the same."""
+        self.outgoing.close()
+        self.assertNotIsInstance(observer_for(self.outgoing, {"JOURNAL_STREAM": "8:1"}), Journalled)
