@@ -10,8 +10,9 @@ from pathlib import Path
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
-from sdcpd.config import Config, Files, KnownPrinter, Section, load, parse
+from sdcpd.config import Config, Files, KnownPrinter, load, parse
 from sdcpd.errors import ConfigError
+from sdcpd.sections import Section
 
 SHIPPED = Path(__file__).parents[1] / "etc" / "sdcpd" / "sdcpd.toml"
 TEXT = 'a text in "quotes"'
