@@ -46,6 +46,7 @@ from sdcpd.links import Links
 from sdcpd.listener import Listener, Sparing
 from sdcpd.machine import look
 from sdcpd.offers import Offers
+from sdcpd.orders import Orders
 from sdcpd.pictures import Pictures
 from sdcpd.plate import Gate
 from sdcpd.process import Collection, Hangup, JournalKeeper, JournalThread, guarded, next_descriptor, raise_limit
@@ -170,7 +171,8 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
         discovery.adopt(mainboard_id)
 
     router = Router(reactor.seconds, Storage())
-    commands = Commands(router, fleet, jobs, store)
+    orders = Orders(fleet, jobs, store)
+    commands = Commands(router, fleet, jobs, orders)
     doors: dict[str, Server] = {}
     release = version("sdcpd")
     metrics = MetricsApi(
@@ -182,6 +184,7 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
         release,
         fleet=fleet,
         jobs=jobs,
+        orders=orders,
         store=store,
         metrics=metrics,
         keys=keys,

@@ -18,7 +18,6 @@ from twisted.python.failure import Failure
 from sdcpd.broker.complaints import shown
 from sdcpd.broker.router import Router
 from sdcpd.errors import JobUnknown, SdcpdError, WrongFile
-from sdcpd.files import FileStore
 from sdcpd.fleet import Fleet
 from sdcpd.jobs import Jobs, Wish
 from sdcpd.logs import logger
@@ -102,11 +101,11 @@ def _check(wish: Command, by: str, scopes: frozenset[str]) -> None:
 class Commands:
     """Takes commands to ``Jobs``."""
 
-    def __init__(self, router: Router, fleet: Fleet, jobs: Jobs, store: FileStore) -> None:
+    def __init__(self, router: Router, fleet: Fleet, jobs: Jobs, orders: Orders) -> None:
         self._router = router
         self._fleet = fleet
         self._jobs = jobs
-        self._orders = Orders(fleet, jobs, store)
+        self._orders = orders
 
     def obey(self, slug: str, payload: bytes, by: str, scopes: frozenset[str], repeated: bool) -> None:
         """Do what one message asks, and say what came of it.

@@ -71,6 +71,7 @@ class WebApp:
         *,
         fleet: Fleet,
         jobs: Jobs,
+        orders: Orders,
         store: FileStore,
         metrics: MetricsApi,
         keys: Keys,
@@ -84,7 +85,6 @@ class WebApp:
     ) -> None:
         self._failing = failing
         epoch = new_epoch()
-        orders = Orders(fleet, jobs, store)
         documents = Documents(fleet, store, wall)
         self._access = Access(config.access, config.web, keys=keys, identify=fleet.identify, look=look, clock=clock)
         self._status = StatusApi(fleet, clock, wall, epoch, config.status.mode)

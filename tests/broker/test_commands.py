@@ -42,7 +42,8 @@ class CommandsTests(ServerTestCase):
 
     def come(self, jobs: Jobs, key: bytes = b"key") -> Client:
         """A client that listens to results."""
-        commands = Commands(self.router, self.workshop.fleet, jobs, self.workshop.store)
+        orders = Orders(self.workshop.fleet, jobs, self.workshop.store)
+        commands = Commands(self.router, self.workshop.fleet, jobs, orders)
         settings = MqttClients(
             "tcp:1884",
             False,

@@ -39,6 +39,7 @@ from sdcpd.links import Links, Session
 from sdcpd.logs import set_level
 from sdcpd.machine import Machine
 from sdcpd.offers import Offers
+from sdcpd.orders import Orders
 from sdcpd.pictures import Pictures
 from sdcpd.plate import Gate
 from sdcpd.web.app import WebApp
@@ -254,6 +255,7 @@ class Rig:
             "1.2.3",
             fleet=self.fleet,
             jobs=self.jobs,
+            orders=Orders(self.fleet, self.jobs, self.store),
             store=self.store,
             metrics=metrics,
             keys=self.keys,
@@ -400,7 +402,7 @@ class Exchange(Protocol):
         self.done: Deferred[bytes] = Deferred()
         self._request = request
         self._slow = slow
-        self._data = b""
+        self._data = bytearray()
 
     def connectionMade(self) -> None:
         self.transport.write(self._request)
@@ -417,7 +419,7 @@ class Exchange(Protocol):
         self._data += data
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.done.callback(self._data)
+        self.done.callback(bytes(self._data))
 
 
 class RealCase(TestCase):
