@@ -15,6 +15,7 @@ from sdcpd.codec.sdcp import Command
 from sdcpd.config import MqttClients, MqttKey
 from sdcpd.jobs import Jobs, Wish
 from sdcpd.links import COMMAND_TIMEOUT
+from sdcpd.orders import Orders
 from sdcpd.plate import Gate
 from sdcpd.progress import Job, JobState
 from sdcpd.records import PlateState
