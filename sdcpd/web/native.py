@@ -27,6 +27,7 @@ from sdcpd.web.answer import Answer, json_answer
 from sdcpd.web.errors import Refusal
 from sdcpd.web.queue import key_of, visible
 from sdcpd.web.routes import Call, Route
+from sdcpd.web.stops import stopped
 from sdcpd.wishes import word
 
 __all__ = ["NativeApi", "PlateRequest", "PrintRequest"]
@@ -132,13 +133,7 @@ class NativeApi:
 
     def stop(self, call: Call, name: str) -> Deferred[Answer]:
         """Stop the print, or cancel a delivery before its start."""
-        printer = self._fleet.get(name)
-        job = self._jobs.current(printer.id)
-        answered = self._jobs.stop(printer.id)
-        if answered is not None:
-            return answered.addCallback(_acknowledged)
-        assert job is not None  # what was cancelled; forgotten, it would go on after a restart
-        return self._jobs.kept(job).addCallback(lambda _: json_answer(AckDocument(None)))
+        return stopped(self._jobs, self._fleet.get(name)).addCallback(_acknowledged)
 
     def jobs(self, call: Call) -> Answer:
         """The remembered jobs, oldest first."""
@@ -149,5 +144,5 @@ class NativeApi:
         return json_answer(self._documents.job(visible(call, self._jobs, job_id)))
 
 
-def _acknowledged(response: Response) -> Answer:
-    return json_answer(AckDocument(response.ack))
+def _acknowledged(response: Response | None) -> Answer:
+    return json_answer(AckDocument(None if response is None else response.ack))

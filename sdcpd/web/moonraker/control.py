@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from sdcpd.codec.status import Phase
 from sdcpd.errors import FileMissing, NotNow
 from sdcpd.files import FileStore
-from sdcpd.fleet import Fleet, Printer
+from sdcpd.fleet import Fleet
 from sdcpd.jobs import Jobs
 from sdcpd.plate import PlateNotClear
 from sdcpd.web.gcode import HELP, Step, Verb, steps_of
@@ -24,10 +24,9 @@ from sdcpd.web.moonraker.form import no
 from sdcpd.web.moonraker.places import gcode_name
 from sdcpd.web.moonraker.starts import Starts
 from sdcpd.web.routes import Parameter
+from sdcpd.web.stops import halted, stopped
 
 __all__ = ["ControlEndpoints"]
-
-_NOTHING_TO_STOP = frozenset({Phase.IDLE, Phase.ATTENTION})
 
 
 class ControlEndpoints:
@@ -88,26 +87,13 @@ class ControlEndpoints:
     def cancel(self, ask: Ask) -> Deferred[str]:
         """Stop the print, or a transfer before it; answered when the board has acknowledged it."""
         try:
-            return self._stop(ask.printer)
+            return stopped(self._jobs, ask.printer).addCallback(_ok)
         except NotNow as error:
             raise no(400, "not printing") from error
 
     def emergency_stop(self, ask: Ask) -> Deferred[str]:
         """Stop whatever prints; this is the ordinary stop, no power is cut."""
-        try:
-            return self._stop(ask.printer)
-        except NotNow:
-            if self._fleet.get(ask.printer.id).phase not in _NOTHING_TO_STOP:
-                raise
-            return succeed(OK)
-
-    def _stop(self, printer: Printer) -> Deferred[str]:
-        job = self._jobs.current(printer.id)
-        stopped = self._jobs.stop(printer.id)
-        if stopped is not None:
-            return stopped.addCallback(_ok)
-        assert job is not None, "only a job can be ended without a word to the printer"
-        return self._jobs.kept(job).addCallback(_ok)
+        return halted(self._jobs, self._fleet.get(ask.printer.id)).addCallback(_ok)
 
     def restart(self, ask: Ask) -> str:
         """Build the connection to the printer anew: boards have no restart. A print goes on meanwhile."""

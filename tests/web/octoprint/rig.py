@@ -75,7 +75,7 @@ class OctoPrintCase(WebCase):
 
     def switch_off(self) -> None:
         """Nothing is heard of the printer any more."""
-        self.link.session.lost("gone")
+        self.rig.links.closed(self.link.session, "gone")
         self.rig.clock.advance(60)
         self.rig.links.sweep()
         self.rig.clock.advance(1)
