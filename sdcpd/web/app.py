@@ -39,7 +39,9 @@ from sdcpd.web.openapi import openapi
 from sdcpd.web.pictures import PicturesApi
 from sdcpd.web.queue import QueueApi
 from sdcpd.web.routes import Call, Route, streams, tree
+from sdcpd.web.shelf import Shelf
 from sdcpd.web.site import Site
+from sdcpd.web.starts import Starts
 from sdcpd.web.updates import UpdatesApi, new_epoch
 
 __all__ = ["WebApp"]
@@ -86,6 +88,8 @@ class WebApp:
         self._failing = failing
         epoch = new_epoch()
         documents = Documents(fleet, store, wall)
+        shelf = Shelf(store, jobs, fleet, wall)
+        starts = Starts(fleet, orders)
         self._access = Access(config.access, config.web, keys=keys, identify=fleet.identify, look=look, clock=clock)
         self._status = StatusApi(fleet, clock, wall, epoch, config.status.mode)
         self._updates = UpdatesApi(fleet, documents, clock, wall, epoch)
@@ -98,7 +102,8 @@ class WebApp:
             jobs=jobs,
             store=store,
             prints=prints,
-            orders=orders,
+            shelf=shelf,
+            starts=starts,
             pictures=pictures,
             documents=documents,
             keys=keys,

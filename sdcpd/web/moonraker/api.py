@@ -15,7 +15,6 @@ from sdcpd.files import FileStore
 from sdcpd.fleet import Fleet
 from sdcpd.jobs import Jobs
 from sdcpd.keys import Keys
-from sdcpd.orders import Orders
 from sdcpd.pictures import Pictures
 from sdcpd.web.moonraker.access import AccessEndpoints
 from sdcpd.web.moonraker.control import ControlEndpoints
@@ -30,12 +29,12 @@ from sdcpd.web.moonraker.metadata import Metadata
 from sdcpd.web.moonraker.notifications import NotificationsEndpoint
 from sdcpd.web.moonraker.queue import QueueEndpoints
 from sdcpd.web.moonraker.server import ServerEndpoints
-from sdcpd.web.moonraker.shelf import Shelf
 from sdcpd.web.moonraker.sockets import SocketEndpoints
-from sdcpd.web.moonraker.starts import Starts
 from sdcpd.web.moonraker.status import StatusEndpoints
 from sdcpd.web.moonraker.temperatures import Temperatures
 from sdcpd.web.moonraker.upload import UploadEndpoint
+from sdcpd.web.shelf import Shelf
+from sdcpd.web.starts import Starts
 from sdcpd.web.tokens import Tokens
 
 __all__ = ["MoonrakerApi"]
@@ -53,7 +52,8 @@ class MoonrakerApi:
         jobs: Jobs,
         store: FileStore,
         prints: Prints,
-        orders: Orders,
+        shelf: Shelf,
+        starts: Starts,
         pictures: Pictures,
         documents: Documents,
         keys: Keys,
@@ -61,9 +61,7 @@ class MoonrakerApi:
         clock: IReactorTime,
         wall: Callable[[], float],
     ) -> None:
-        shelf = Shelf(store, jobs, wall)
         metadata = Metadata(store, jobs, pictures)
-        starts = Starts(fleet, orders)
         notifications = NotificationsEndpoint(fleet, documents, clock, epoch)
         endpoints: tuple[Endpoint, ...] = (
             *ServerEndpoints(fleet, Temperatures(fleet, clock.seconds), version).endpoints,
@@ -71,7 +69,7 @@ class MoonrakerApi:
             *StatusEndpoints(documents, store, clock.seconds, notifications.cursor).endpoints,
             *ControlEndpoints(fleet, jobs, store, starts).endpoints,
             *UploadEndpoint(store, shelf, starts).endpoints,
-            *FolderEndpoints(store, shelf, metadata, fleet).endpoints,
+            *FolderEndpoints(store, shelf, metadata).endpoints,
             *FileEndpoints(store, shelf, metadata).endpoints,
             *HistoryEndpoints(prints, store, metadata, wall).endpoints,
             *QueueEndpoints(jobs, store, starts, wall).endpoints,

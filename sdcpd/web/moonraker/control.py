@@ -22,8 +22,8 @@ from sdcpd.web.gcode import HELP, Step, Verb, steps_of
 from sdcpd.web.moonraker.endpoint import OK, Ask, Endpoint
 from sdcpd.web.moonraker.form import no
 from sdcpd.web.moonraker.places import gcode_name
-from sdcpd.web.moonraker.starts import Starts
 from sdcpd.web.routes import Parameter
+from sdcpd.web.starts import Starts
 from sdcpd.web.stops import halted, stopped
 
 __all__ = ["ControlEndpoints"]
@@ -68,7 +68,7 @@ class ControlEndpoints:
                 return failure
             raise no(400, "SD busy") from failure.value
 
-        return self._starts.now(ask, file).addCallbacks(_ok, refused)
+        return self._starts.now(ask.client, ask.printer, file).addCallbacks(_ok, refused)
 
     def pause(self, ask: Ask) -> Deferred[str]:
         """Pause the print; answered when the board has acknowledged it."""

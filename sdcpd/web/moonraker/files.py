@@ -18,10 +18,10 @@ from sdcpd.web.answer import Answer
 from sdcpd.web.moonraker.endpoint import Ask, Endpoint
 from sdcpd.web.moonraker.form import no
 from sdcpd.web.moonraker.metadata import Metadata
-from sdcpd.web.moonraker.places import GCODES, ROOTS, Place, gcode_name, place_of, root_of
-from sdcpd.web.moonraker.shelf import Item, Shelf, item_of
+from sdcpd.web.moonraker.places import GCODES, ROOTS, Item, Place, gcode_name, item_of, place_of, root_of
 from sdcpd.web.routes import Parameter
 from sdcpd.web.serve import served
+from sdcpd.web.shelf import Shelf
 
 __all__ = ["FileEndpoints"]
 

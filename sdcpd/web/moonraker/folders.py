@@ -9,19 +9,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from twisted.internet.defer import Deferred, DeferredList, succeed
 
 from sdcpd.files import FileStore, StoredFile
-from sdcpd.fleet import Fleet
 from sdcpd.names import base_name, inside
 from sdcpd.web.moonraker.endpoint import Ask, Endpoint
 from sdcpd.web.moonraker.files import Changed
 from sdcpd.web.moonraker.form import no
 from sdcpd.web.moonraker.metadata import Metadata
-from sdcpd.web.moonraker.places import GCODES, ROOTS, Place, place_of
-from sdcpd.web.moonraker.shelf import Item, Shelf, item_of
+from sdcpd.web.moonraker.places import GCODES, ROOTS, Item, Place, item_of, place_of
 from sdcpd.web.routes import Parameter
+from sdcpd.web.shelf import Shelf
 
 __all__ = ["FolderEndpoints"]
 
@@ -29,11 +27,10 @@ __all__ = ["FolderEndpoints"]
 class FolderEndpoints:
     """Handlers over the shelf."""
 
-    def __init__(self, store: FileStore, shelf: Shelf, metadata: Metadata, fleet: Fleet) -> None:
+    def __init__(self, store: FileStore, shelf: Shelf, metadata: Metadata) -> None:
         self._store = store
         self._shelf = shelf
         self._metadata = metadata
-        self._fleet = fleet
         here = "/server/files/directory"
         path = Parameter("path", "root and folder: gcodes/minis; gcodes if absent")
         extended = Parameter("extended", "true: the files' metadata, too", "boolean")
@@ -76,9 +73,7 @@ class FolderEndpoints:
     def make(self, ask: Ask) -> Changed:
         """Make a folder."""
         place = self._writable(ask, "path")
-        item = self._shelf.make(place.path)
-        self._tell(ask, "create_dir", item)
-        return Changed(item, "create_dir")
+        return Changed(Item(place.path, modified=self._shelf.make(place.path)), "create_dir")
 
     def delete(self, ask: Ask) -> Deferred[Changed]:
         """Delete a folder; with what is in it only when forced, and never what a job needs."""
@@ -88,16 +83,8 @@ class FolderEndpoints:
         folders, files = self._shelf.listed(place.path)
         if (folders or files) and not ask.arguments.flag("force"):
             raise no(400, f"Directory is not empty: {place.whole}")
-        inner = self._store.inside(place.path)
-        self._shelf.must_be_idle(inner)
-
-        def gone(_: object) -> Changed:
-            self._shelf.forget(place.path)
-            item = Item(place.path)
-            self._tell(ask, "delete_dir", item)
-            return Changed(item, "delete_dir")
-
-        return (self._store.delete_folder(place.path) if inner else succeed(None)).addCallback(gone)
+        self._shelf.must_be_idle(self._shelf.files(place.path))
+        return self._shelf.remove(place.path).addCallback(lambda _: Changed(Item(place.path), "delete_dir"))
 
     def move(self, ask: Ask) -> Deferred[Changed]:
         """Give a file or a folder another name or place."""
@@ -112,36 +99,21 @@ class FolderEndpoints:
         file = self._shelf.file(source.path)
         if file is None and not self._shelf.is_folder(source.path):
             raise no(400, f"File or directory does not exist: {source.whole}")
-        to = dest.path
-        if self._shelf.is_folder(to):  # into it, as the real server does
-            to = f"{to}/{base_name(source.path)}"
+        to = self._shelf.target(source.path, dest.path)
         if to == source.path or (file is None and inside(to, source.path)):
             raise no(400, f"Cannot place {source.whole} into itself")
         if file is None and self._shelf.is_folder(to):
             raise no(400, f"Directory already exists: {GCODES}/{to}")
         if not keep:
             self._shelf.must_be_idle(self._shelf.files(source.path))
-        given = await self._given(source.path, to, file, keep)
+        replaced = self._shelf.file(to) if file is not None else None
+        if replaced is not None:
+            self._shelf.must_be_idle([replaced])
+            await self._store.delete(replaced.name)
+        given = await self._shelf.give(source.path, to, keep=keep)
+        action = ("create" if keep else "move") + ("_file" if given is not None else "_dir")
         item = item_of(given) if given is not None else Item(to)
-        action = ("create" if keep else "move") + ("_file" if file is not None else "_dir")
-        source_item = {"path": source.path, "root": GCODES}
-        if file is None:
-            self._tell(ask, action, item, source_item)
-        return Changed(item, action, source_item)
-
-    async def _given(self, source: str, to: str, file: StoredFile | None, keep: bool) -> StoredFile | None:
-        if file is not None:
-            replaced = self._shelf.file(to)
-            if replaced is not None:
-                self._shelf.must_be_idle([replaced])
-                await self._store.delete(replaced.name)
-        if file is not None or self._store.inside(source):
-            found = await (self._store.copy if keep else self._store.move)(source, to)
-        else:
-            found = []
-        if file is None:
-            (self._shelf.copied if keep else self._shelf.renamed)(source, to)
-        return found[0] if file is not None else None
+        return Changed(item, action, {"path": source.path, "root": GCODES})
 
     def _writable(self, ask: Ask, name: str) -> Place:
         ask.must_be_unlimited()
@@ -150,10 +122,6 @@ class FolderEndpoints:
         if not place.path:
             raise no(400, f"The root {place.root} itself stays as it is")
         return place
-
-    def _tell(self, ask: Ask, action: str, item: Item, source: dict[str, str] | None = None) -> None:
-        told: dict[str, object] = {"action": action, "item": msgspec.structs.asdict(item)}
-        self._fleet.noticed("folder_changed", told if source is None else {**told, "source_item": source})
 
 
 def _entry(file: StoredFile) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import asdict
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
@@ -20,7 +21,7 @@ from sdcpd.documents import Documents
 from sdcpd.fleet import EVERYONE, Event, Fleet, Printer
 from sdcpd.web.moonraker.endpoint import Ask, Endpoint
 from sdcpd.web.moonraker.objects import snapshot
-from sdcpd.web.moonraker.places import GCODES
+from sdcpd.web.moonraker.places import GCODES, Item
 from sdcpd.web.moonraker.server import line_of
 from sdcpd.web.routes import Parameter
 from sdcpd.web.updates import HOLD, LONGEST, MAX_PER_ADDRESS, MAX_WAITING, Cursor
@@ -35,9 +36,9 @@ _FILES = {
 }
 """What happens to files: as it is called now, and as it was called when the API was young."""
 _FOLDERS = {
-    "create_dir": "create_dir",
-    "delete_dir": "delete_dir",
-    "move_dir": "move_item",
+    "folder_added": ("create_dir", "create_dir"),
+    "folder_moved": ("move_dir", "move_item"),
+    "folder_removed": ("delete_dir", "delete_dir"),
 }
 _ENDED = frozenset({"print_finished", "print_stopped", "print_failed", "print_lost", "print_unverified"})
 _KLIPPY = {"online": "notify_klippy_ready", "offline": "notify_klippy_disconnected"}
@@ -166,5 +167,9 @@ def _files(event: Event) -> Iterator[dict[str, Any]]:
         if legacy == "upload_file":
             told = {"filename": data["file"], "size": data["size"], "modified": data["uploaded_at"]}
             yield _notify("notify_metadata_update", told)
-    elif event.type == "folder_changed":
-        yield _notify("notify_filelist_changed", {**data, "legacy_action": _FOLDERS[str(data["action"])]})
+    elif event.type in _FOLDERS:
+        action, legacy = _FOLDERS[event.type]
+        told = {"action": action, "item": asdict(Item(str(data["folder"]))), "legacy_action": legacy}
+        if "source" in data:
+            told["source_item"] = {"path": data["source"], "root": GCODES}
+        yield _notify("notify_filelist_changed", told)

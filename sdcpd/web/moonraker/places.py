@@ -11,9 +11,10 @@ import unicodedata
 
 from msgspec import Struct
 
+from sdcpd.files import StoredFile
 from sdcpd.web.moonraker.form import no
 
-__all__ = ["GCODES", "ROOTS", "Place", "gcode_name", "place_of", "root_of"]
+__all__ = ["GCODES", "ROOTS", "Item", "Place", "gcode_name", "item_of", "place_of", "root_of"]
 
 GCODES = "gcodes"
 ROOTS = {GCODES: "rw", "config": "r", "config_examples": "r", "logs": "r"}
@@ -35,6 +36,21 @@ class Place(Struct, frozen=True):
         """Refuse what would change another root than that of the files."""
         if ROOTS[self.root] != "rw":
             raise no(403, f"The root {self.root} is read-only")
+
+
+class Item(Struct, frozen=True):
+    """A file or a folder, as clients name it: the path is relative to the root."""
+
+    path: str
+    root: str = GCODES
+    modified: float = 0.0
+    size: int = 0
+    permissions: str = "rw"
+
+
+def item_of(file: StoredFile) -> Item:
+    """A stored file as an item."""
+    return Item(file.name, GCODES, file.uploaded_at, file.size)
 
 
 def root_of(text: str) -> str:

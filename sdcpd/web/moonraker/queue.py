@@ -19,8 +19,8 @@ from sdcpd.progress import MOVING, Job, JobState
 from sdcpd.web.moonraker.endpoint import Ask, Endpoint
 from sdcpd.web.moonraker.form import no
 from sdcpd.web.moonraker.places import gcode_name
-from sdcpd.web.moonraker.starts import Starts
 from sdcpd.web.routes import Parameter
+from sdcpd.web.starts import Starts
 
 __all__ = ["QueueEndpoints"]
 
@@ -105,7 +105,7 @@ class QueueEndpoints:
         if ask.arguments.flag("reset"):
             await self._remove([job.id for job in self._waiting(ask)])
         for file in files:
-            await self._starts.enqueue(ask, file, start=False)
+            await self._starts.enqueue(ask.client, ask.printer, file, start=False)
         return self.status(ask)
 
     def _file(self, name: str) -> StoredFile:

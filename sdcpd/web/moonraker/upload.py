@@ -18,10 +18,10 @@ from sdcpd.web.answer import Answer, json_answer
 from sdcpd.web.judged import Judged, begin
 from sdcpd.web.moonraker.endpoint import Ask, Endpoint
 from sdcpd.web.moonraker.form import no
-from sdcpd.web.moonraker.places import GCODES, place_of
-from sdcpd.web.moonraker.shelf import Item, Shelf, item_of
-from sdcpd.web.moonraker.starts import Starts
+from sdcpd.web.moonraker.places import GCODES, Item, item_of, place_of
 from sdcpd.web.multipart import FORM, FilePart, Form, receive_form
+from sdcpd.web.shelf import Shelf
+from sdcpd.web.starts import Started, Starts
 
 __all__ = ["UploadEndpoint"]
 
@@ -93,12 +93,12 @@ class UploadEndpoint:
         """Store the file of a form, and print it if the form says so; ``root``, ``path``, ``print``, ``checksum``."""
         call = ask.http
 
-        gate = self._starts.gate(ask)
+        gate = self._starts.gate(ask.client, ask.printer)
 
-        def begun(part: FilePart) -> Hashed:
+        def begin_file(part: FilePart) -> Hashed:
             return Hashed(begin(self._store, gate, part.filename, None, form.at_least))
 
-        form = Form(call.header("content-type"), call.body.length, begun)
+        form = Form(call.header("content-type"), call.body.length, begin_file)
         self._store.check_room(form.at_least)
         before = {file.name for file in self._store.list()}
 
@@ -113,9 +113,9 @@ class UploadEndpoint:
         async def stored(file: StoredFile) -> Answer:
             action = "modify_file" if file.name in before else "create_file"
             wanted = form.fields.get("print", "").strip().casefold() in _YES
-            started, queued, message = await self._starts.with_upload(ask, file) if wanted else (False, False, "")
+            begun = await self._starts.with_upload(ask.client, ask.printer, file) if wanted else Started(False)
             location = f"{base(call)}/server/files/{GCODES}/{quote(file.name)}"
-            answer = Uploaded(file.name, item_of(file), action, started, queued, message)
+            answer = Uploaded(file.name, item_of(file), action, begun.started, begun.queued, begun.message)
             return json_answer(answer, 201, {"Location": location})
 
         received = receive_form(call.body, form, finish)
