@@ -2,7 +2,8 @@
 
 One decision: a dialect knows one printer, so its routes are declared with paths relative to a printer and get the
 printer as an argument; which one it is, is settled here and nowhere else. At the root that is the only printer or
-``[sdcpd] default_printer``; with several and no default nothing is guessed (reference apis.md 3.2).
+``[sdcpd] default_printer``; with several and no default nothing is guessed (reference apis.md 3.2). A twin is the same
+routes at one more place below the printer's path, for clients that ask it to be something else.
 """
 
 from __future__ import annotations
@@ -34,20 +35,35 @@ class Mount:
         self._fleet = fleet
         self._forms: dict[bytes, Form] = {}
 
-    def put(self, form: Form, routes: Iterable[Route]) -> tuple[Route, ...]:
-        """The routes as they stand in the whole tree. Their handlers are called with the ``Call`` and the printer."""
-        routes = list(routes)
-        for route in routes:
-            self._forms[route.path.split("/")[1].encode("ascii")] = form
-        put = (self._below(replace(route, form=form)) for route in routes)
-        return tuple(both for pair in put for both in pair)
+    def put(
+        self, form: Form, routes: Iterable[Route], *, owns: Iterable[str] = (), at: Iterable[str] = ("",)
+    ) -> tuple[Route, ...]:
+        """The routes as they stand in the whole tree. Their handlers are called with the ``Call`` and the printer.
+
+        ``owns`` are the beginnings of paths that are refused in this form, by default the first words of the routes;
+        the longest beginning counts. ``at`` are the places where the routes stand below a printer's path and below
+        the root: ``""`` is that path itself, ``"/sl1"`` a twin of it, which is this form's with all that is in it.
+        """
+        routes = [replace(route, form=form) for route in routes]
+        begins = [*owns] or [f"/{route.path.split('/')[1]}" for route in routes]
+        put: list[Route] = []
+        for place in at:
+            for begin in [place] if place else begins:
+                self._forms[begin.encode("ascii")] = form
+            put += (both for route in routes for both in self._below(route, place))
+        return tuple(put)
 
     def form_of(self, path: bytes) -> Form:
-        """In which form this path is refused: a dialect's, if it begins as that dialect's paths do."""
-        own = PREFIX.sub(b"", path, count=1)
-        return self._forms.get(own.split(b"/")[1] if b"/" in own else b"", NATIVE)
+        """In which form this path is refused: the one that owns the longest beginning of it."""
+        named = PREFIX.match(path)
+        own = path if named is None else path[named.end() :]
+        while own:
+            if own in self._forms:
+                return self._forms[own]
+            own = own.rpartition(b"/")[0]
+        return NATIVE
 
-    def _below(self, route: Route) -> tuple[Route, Route]:
+    def _below(self, route: Route, place: str) -> tuple[Route, Route]:
         @wraps(route.handle)
         def named(call: Call, name: str, **parts: Any) -> Result:
             return route.handle(call, self._fleet.get(name), **parts)
@@ -58,9 +74,10 @@ class Mount:
             call.client.check(printer.id)
             return route.handle(call, printer, **parts)
 
+        path = f"{place}{route.path}"
         return (
-            replace(route, path=f"/printers/<name>{route.path}", handle=named),
-            replace(route, handle=meant, limited=True, described=False),
+            replace(route, path=f"/printers/<name>{path}", handle=named, described=not place),
+            replace(route, path=path, handle=meant, limited=True, described=False),
         )
 
     def _meant(self, call: Call) -> Printer:
