@@ -107,6 +107,10 @@ class Access:
         """Whether a configured proxy sent this, so that its forwarded headers count."""
         return self._peers.is_proxied(request)
 
+    def check_page(self, request: IRequest) -> None:
+        """Raise a ``Refusal`` if another site's page asks, though it only reads."""
+        self._browsers.check_page(request)
+
     def headers(self, request: IRequest) -> tuple[tuple[bytes, bytes], ...]:
         """What the answer says to a page of another site, whatever the answer is."""
         return self._browsers.headers(request)

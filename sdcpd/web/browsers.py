@@ -48,7 +48,7 @@ class Browsers:
         """Raise the ``Refusal`` of a request that names another host, or that another site's page makes."""
         self._check_host(request, machine)
         if request.method not in _SAFE:
-            self._check_origin(request)
+            self.check_page(request)
 
     def _check_host(self, request: IRequest, machine: Machine) -> None:
         headers = request.requestHeaders.getRawHeaders(b"host") or []
@@ -81,7 +81,8 @@ class Browsers:
         local = name == "localhost" or name.endswith((".localhost", ".local")) or "." not in name
         return local or name.rstrip(".") in machine.names or _is_address(name)
 
-    def _check_origin(self, request: IRequest) -> None:
+    def check_page(self, request: IRequest) -> None:
+        """Raise the ``Refusal`` of a request that another site's page makes, whatever its method."""
         origin = header_of(request, "origin")
         site = header_of(request, "sec-fetch-site")
         if origin is not None:

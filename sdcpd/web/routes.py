@@ -19,6 +19,7 @@ from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from werkzeug.routing import BaseConverter
 
 from sdcpd.logs import logger
 from sdcpd.scopes import SCOPES
@@ -60,6 +61,10 @@ class Call:
     def waits(self) -> None:
         """The answer waits for news from now on: such a request is not counted against its address."""
         self._access.forgive(self.client)
+
+    def must_be_own_page(self) -> None:
+        """Refuse a page of another site, unless it is listed, what it may otherwise ask for without seeing it."""
+        self._access.check_page(self.request)
 
     def must_have(self, scope: str) -> None:
         """Refuse what needs one more scope than the route itself."""
@@ -237,6 +242,7 @@ def tree(routes: Iterable[Route], access: Access, form_of: Callable[[bytes], For
     """
     routes = list(routes)
     klein = Klein()
+    klein.url_map.converters["dotless"] = _Dotless
     for route in routes:
         klein.route(route.path, methods=[route.method], endpoint=f"{route.method} {route.path}")(
             _handler(route, access)
@@ -244,6 +250,12 @@ def tree(routes: Iterable[Route], access: Access, form_of: Callable[[bytes], For
     klein.handle_errors(NotFound)(_unrouted(access, form_of, _not_found))
     klein.handle_errors(MethodNotAllowed)(_unrouted(access, form_of, _not_allowed))
     return _Tree(klein, routes, access, form_of)
+
+
+class _Dotless(BaseConverter):
+    """``<dotless:name>``: one part of a path in which no dot may be."""
+
+    regex = "[^/.]+"
 
 
 def streams(routes: Iterable[Route]) -> Callable[[bytes, bytes], bool]:
