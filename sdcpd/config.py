@@ -16,6 +16,7 @@ import msgspec
 
 from sdcpd.errors import ConfigError
 from sdcpd.mistakes import sentence
+from sdcpd.ports import at_port, number_of
 from sdcpd.scopes import Scope
 from sdcpd.sections import (
     LOCAL,
@@ -76,6 +77,12 @@ class Config(Section, frozen=True):
     plate: Plate = Plate()
     printers: dict[str, KnownPrinter] = msgspec.field(default_factory=dict)
 
+    @property
+    def own_ports(self) -> dict[str, tuple[str, ...]]:
+        """The endpoints of each printer that has a port of its own, by slug."""
+        own = {slug: printer.port for slug, printer in self.printers.items() if printer.port}
+        return {slug: at_port(self.web.listen, port) for slug, port in own.items()}
+
     def check(self, place: str) -> None:
         """Every section by itself, and the printers among each other."""
         for name in self.__struct_fields__:
@@ -92,6 +99,25 @@ class Config(Section, frozen=True):
             other = owners.setdefault(printer.mainboard_id.casefold(), slug)
             if other != slug:
                 raise ConfigError(f"[printers.{slug}] mainboard_id: {other!r} has the same; each printer has its own")
+        self._check_ports()
+
+    def _check_ports(self) -> None:
+        listens = {
+            "[mqtt] listen": (self.mqtt.listen,),
+            "[mqtt.clients] listen": (self.mqtt.clients.listen,),
+            "[downloads] listen": (self.downloads.listen,),
+            "[web] listen": self.web.listen,
+        }
+        owners = {number_of(endpoint): place for place, endpoints in listens.items() for endpoint in endpoints}
+        for slug, endpoints in self.own_ports.items():
+            port, place = self.printers[slug].port, f"[printers.{slug}] port"
+            if owners.setdefault(port, place) != place:
+                raise ConfigError(f"{place}: {port} is that of {owners[port]} already", "Set another one there.")
+            if not endpoints:
+                raise ConfigError(
+                    f"{place}: expected an endpoint in [web] listen that has a port, found {list(self.web.listen)}",
+                    "A printer's own port is bound as one of those: add tcp:8080, or leave the printer's port out.",
+                )
 
 
 class _Trusted(Section, frozen=True):

@@ -129,7 +129,10 @@ class PrinterDocument(Struct, frozen=True):
     message: str | None
     raw: RawStatus | None
     rev: int
+    port: int | None
+    """An HTTP port of its own, where everything below ``/printers/<id>`` stands at the root."""
     urls: dict[str, str]
+    """Paths at the daemon's port."""
 
 
 class FileDocument(Struct, frozen=True):
@@ -276,7 +279,8 @@ class Documents:
         heard = self._fleet.heard(printer.id)
         job = printer.job
         left = estimate_of(printer)
-        base = f"/v1/printers/{printer.slug}"
+        tree = f"/printers/{printer.slug}"
+        base = f"/v1{tree}"
         total = max(0, status.print.total_layer) if status is not None else 0
         layer = max(0, status.print.current_layer) if status is not None else 0
         return PrinterDocument(
@@ -307,7 +311,8 @@ class Documents:
             message=self._message(printer),
             raw=None if status is None else _raw(status),
             rev=printer.version,
-            urls={"self": base, "updates": f"/printers/{printer.slug}/v1/updates", "layer": f"{base}/layer.png"},
+            port=printer.port or None,
+            urls={"self": base, "layer": f"{base}/layer.png", "updates": f"{tree}/v1/updates", "moonraker": tree},
         )
 
     def file_of(self, printer: Printer) -> str | None:

@@ -46,6 +46,7 @@ class Beforehand(Struct, frozen=True):
     slug: str
     mainboard_id: str
     name: str | None = None
+    port: int = 0
 
 
 class Event(Struct, frozen=True):
@@ -236,9 +237,9 @@ class Fleet:
         for printer in list(self._printers.values()):
             slug = kept.get(printer.id) or self._slug(printer.announcement)
             self._slugs[slug] = printer.id
-            name = self._name(printer.announcement)
-            if (slug, name) != (printer.slug, printer.name):
-                self._put(replace(self._printers[printer.id], slug=slug, name=name))
+            name, port = self._name(printer.announcement), self._port(printer.id)
+            if (slug, name, port) != (printer.slug, printer.name, printer.port):
+                self._put(replace(self._printers[printer.id], slug=slug, name=name, port=port))
         for mainboard_id in self._beforehand:
             if mainboard_id not in self._printers:
                 self._put(self._new(Announcement(mainboard_id)))
@@ -262,12 +263,17 @@ class Fleet:
         slug = self._slug(announcement)
         self._slugs[slug] = announcement.mainboard_id
         _log.info("New printer {slug}: {id}", slug=slug, id=announcement.mainboard_id)
-        return Printer(slug=slug, announcement=announcement, name=self._name(announcement))
+        port = self._port(announcement.mainboard_id)
+        return Printer(slug=slug, announcement=announcement, name=self._name(announcement), port=port)
 
     def _name(self, announcement: Announcement) -> str:
         known = self._beforehand.get(announcement.mainboard_id)
         configured = known.name if known is not None else None
         return configured or announcement.name or announcement.machine_name or announcement.mainboard_id
+
+    def _port(self, mainboard_id: str) -> int:
+        known = self._beforehand.get(mainboard_id)
+        return known.port if known is not None else 0
 
     def _slug(self, announcement: Announcement) -> str:
         known = self._beforehand.get(announcement.mainboard_id)

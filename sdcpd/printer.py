@@ -56,6 +56,8 @@ class Printer(Struct, frozen=True, eq=False):
     """The source address of that reply, which wins over what the reply says."""
     name: str = ""
     """As configured, else as the printer calls itself, else its model."""
+    port: int = 0
+    """Its own HTTP port; 0 if it has none."""
     reachability: Reachability = Reachability.OFFLINE
     status: Status | None = None
     job: Job | None = None

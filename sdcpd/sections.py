@@ -269,7 +269,7 @@ class KnownPrinter(Section, frozen=True):
     address: str = ""
     """Where discovery looks for it: an IPv4 address, with ``:port`` if it is not ``[discovery] port``."""
     port: int = 0
-    """For an HTTP port of the printer's own; has no effect yet."""
+    """An HTTP port of the printer's own, bound as ``[web] listen`` is; 0 for none."""
 
     def check(self, place: str) -> None:
         """The MainboardID is there and well-formed, the address can be read."""

@@ -93,7 +93,8 @@ class Options(usage.Options):
 
 
 def _beforehand(config: Config) -> list[Beforehand]:
-    return [Beforehand(slug, known.mainboard_id, known.name or None) for slug, known in config.printers.items()]
+    printers = config.printers.items()
+    return [Beforehand(slug, known.mainboard_id, known.name or None, known.port) for slug, known in printers]
 
 
 def _limits(config: Config) -> Limits:
@@ -244,6 +245,15 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
             listener.setServiceParent(service)
         return service
 
+    def make_own_ports(config: Config) -> IService:
+        service = MultiService()
+        for slug, endpoints in config.own_ports.items():
+            for number, endpoint in enumerate(endpoints):
+                listener = Listener(reactor, f"[printers.{slug}] port", endpoint, sparing(web.own_site(slug)))
+                listener.setName(f"printers.{slug}" if not number else f"printers.{slug} {number + 1}")
+                listener.setServiceParent(service)
+        return service
+
     def make_discovery(config: Config) -> IService:
         known = [printer.address for printer in config.printers.values() if printer.address]
         return Discovery(
@@ -284,6 +294,7 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
             Part("clients", ("mqtt.clients",), make_clients),
             Part("downloads", ("downloads",), make_downloads),
             Part("web", ("web.listen",), make_web),
+            Part("own ports", ("own_ports",), make_own_ports),
             Part("discovery", ("discovery", "mqtt.listen", "printers"), make_discovery),
             Part("watch", (), make_watch),
         ),

@@ -126,6 +126,22 @@ REFUSED = [
         f"[printers.a]\n{ID}[printers.b]\n{ID.lower()}",
         "[printers.b] mainboard_id: 'a' has the same; each printer has its own",
     ),
+    # ports of printers' own
+    (
+        f"[printers.a]\n{ID}port = 7001\n[printers.b]\nmainboard_id = 'B'\nport = 7001",
+        "[printers.b] port: 7001 is that of [printers.a] port already",
+    ),
+    (f"[printers.a]\n{ID}port = 8080", "[printers.a] port: 8080 is that of [web] listen already"),
+    (f"[printers.a]\n{ID}port = 1883", "[printers.a] port: 1883 is that of [mqtt] listen already"),
+    (f"[printers.a]\n{ID}port = 8081", "[printers.a] port: 8081 is that of [downloads] listen already"),
+    (
+        f"[mqtt.clients]\nlisten = 'ssl:port=8883:privateKey=k'\n[printers.a]\n{ID}port = 8883",
+        "[printers.a] port: 8883 is that of [mqtt.clients] listen already",
+    ),
+    (
+        f"[web]\nlisten = ['unix:/run/x']\n[printers.a]\n{ID}port = 7001",
+        "[printers.a] port: expected an endpoint in [web] listen that has a port, found ['unix:/run/x']",
+    ),
     # who comes in at the clients' port
     ("[mqtt.clients]\nport = 1", "[mqtt.clients] port: unknown key; known here: listen, anonymous, keys"),
     ("[mqtt.clients]\nanonymous = 1", "[mqtt.clients] anonymous: expected true or false, found a whole number"),
@@ -248,6 +264,13 @@ class ParseTests(SynchronousTestCase):
             with self.subTest(text=text[:60]):
                 error = self.assertRaises(ConfigError, parse, text)
                 self.assertTrue(error.message.startswith(message), error.message)
+
+    def test_own_ports(self) -> None:
+        """A printer's own port is bound where the web server is; one without a port has none."""
+        listen = r"tcp6:80:interface=\:\:1"
+        text = f"[printers.a]\n{ID}port = 7001\n[printers.b]\nmainboard_id = 'B'\n[web]\nlisten = ['{listen}']"
+        self.assertEqual(parse(text).own_ports, {"a": (r"tcp6:7001:interface=\:\:1",)})
+        self.assertEqual(Config().own_ports, {})
 
     def test_hint(self) -> None:
         """Who does not know the MainboardID is told where it can be seen."""
@@ -379,14 +402,6 @@ class ShippedTests(SynchronousTestCase):
         for above, line in pairwise(lines):
             if re.match(r"\w+ = ", line):
                 self.assertRegex(above, r"^# .*[.;,\]}]$", line)
-
-    def test_no_effect_yet(self) -> None:
-        """Each key that changes nothing yet says so in the lines above it."""
-        lines = self.text.splitlines()
-        for key in ("# port = ",):
-            (number,) = [number for number, line in enumerate(lines) if line.startswith(key)]
-            comment = " ".join(line.strip("# ") for line in lines[number - 3 : number])
-            self.assertIn("NO effect yet", comment, key)
 
     def test_example(self) -> None:
         """The example of a printer works as soon as its marks are taken away, and it has every key."""

@@ -71,10 +71,12 @@ class PrinterTests(DocumentCase):
                     "filename": "plate.goo",
                 },
                 "rev": self.rig.fleet.get(SATURN).version,
+                "port": None,
                 "urls": {
                     "self": "/v1/printers/saturn-3-ultra",
                     "updates": "/printers/saturn-3-ultra/v1/updates",
                     "layer": "/v1/printers/saturn-3-ultra/layer.png",
+                    "moonraker": "/printers/saturn-3-ultra",
                 },
             },
         )

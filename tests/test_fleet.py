@@ -561,6 +561,15 @@ class ConfiguredTests(FleetCase):
         self.assertEqual((printer.name, printer.status, printer.address), ("Mine", printing(5), "10.0.0.1"))
         self.assertRaises(PrinterUnknown, self.fleet.get, "left")
 
+    def test_port_by_a_reload(self) -> None:
+        """Whoever follows a printer hears of its own port, given or taken away by a reload."""
+        self.assertEqual([p.port for p in self.fleet], [0, 0])
+        for port in (7001, 0):
+            version = self.fleet.version
+            self.clock.advance(TICK)
+            self.fleet.configure([Beforehand("right", B, "Right one"), Beforehand("left", A, None, port)])
+            self.assertEqual([(p.slug, p.port) for p in self.fleet.since(version)], [("left", port)])
+
     def test_reload_without_news(self) -> None:
         """The same configuration again is no change."""
         version = self.fleet.version

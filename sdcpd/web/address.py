@@ -19,7 +19,7 @@ from sdcpd.web.site import Request
 
 __all__ = ["PREFIX", "base"]
 
-PREFIX = re.compile(rb"/printers/[^/]+(?=/)")
+PREFIX = re.compile(rb"/printers/[^/]+(?=/|$)")
 """How a path begins that names its printer."""
 
 _OUTSIDE = re.compile(r"(?:/[\w.~!$&'()*+,;=:@%-]+)+", re.ASCII)
@@ -42,7 +42,7 @@ def base(call: Call) -> str:
         host = told if HOST.fullmatch(told.casefold()) else host
         told = (_told(call, "x-forwarded-prefix") or _told(call, "x-script-name")).rstrip("/")
         outside = told if len(told) <= _LONGEST and _OUTSIDE.fullmatch(told) else ""
-    named = None if request.door else PREFIX.match(request.path)
+    named = None if request.within else PREFIX.match(request.path)
     inside = quote(unquote_to_bytes(named[0])) if named is not None else ""
     return f"{scheme}://{host or _own(request)}{outside}{inside}"
 

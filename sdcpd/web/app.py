@@ -36,6 +36,7 @@ from sdcpd.web.mslicer import StatusApi
 from sdcpd.web.native import NativeApi
 from sdcpd.web.octoprint import OCTOPRINT, OctoPrintApi
 from sdcpd.web.openapi import openapi
+from sdcpd.web.ownport import OwnPortSite, PrinterFront
 from sdcpd.web.pictures import PicturesApi
 from sdcpd.web.queue import QueueApi
 from sdcpd.web.routes import Call, Route, streams, tree
@@ -117,6 +118,7 @@ class WebApp:
             Route("GET", "/", None, self._index, content="text/html"),
             Route("GET", "/healthz", None, self._healthz, content="text/plain"),
             Route("GET", "/openapi.json", None, self._openapi, gives=dict[str, Any]),
+            *PrinterFront(fleet).routes,
             *self._status.routes,
             *NativeApi(fleet, jobs, orders, documents).routes,
             *AdoptionApi(fleet, adopt, documents).routes,
@@ -130,15 +132,21 @@ class WebApp:
             *self._mount.put(MOONRAKER, self._moonraker.routes),
             *self._mount.put(OCTOPRINT, self.octoprint.routes),
         )
+        self._tree = tree(self.routes, self._access, self._mount.form_of)
+        self._streams = streams(self.routes)
         self._described = msgspec.json.encode(openapi(self.routes, version))
 
     def resource(self) -> IResource:
         """The tree of all routes."""
-        return tree(self.routes, self._access, self._mount.form_of)
+        return self._tree
 
     def site(self) -> Site:
         """The tree behind a server that streams uploads."""
-        return Site(self.resource(), streams(self.routes), self._clock)
+        return Site(self._tree, self._streams, self._clock)
+
+    def own_site(self, slug: str) -> OwnPortSite:
+        """The same for a port of one printer's own: that printer's tree and nothing else."""
+        return OwnPortSite(slug, self._tree, self._streams, self._clock)
 
     def configure(self, config: Config) -> None:
         """Take over what can change without another port: access, status and the site's name."""

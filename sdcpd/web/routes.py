@@ -36,6 +36,7 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _PRINTER = re.compile(r"/printers/<(?:\w+:)?(\w+)>")
 _audit = logger("sdcpd.audit")
 _PART = re.compile(r"<(?:(\w+):)?\w+>")
+_ALONE = "This port is one printer's own; what concerns all printers is at the daemon's."
 Result = Answer | IResource | Deferred[Answer]
 """What a handler may give back; a resource renders itself (files, streams)."""
 
@@ -179,7 +180,7 @@ class Route(Struct, frozen=True):
 
     def _tell(self, answer: Answer | IResource, request: IRequest, client: Client) -> Answer | IResource:
         if isinstance(answer, Answer) and answer.status < 400:
-            target = redacted(request.uri)
+            target = redacted(cast(Request, request).within + request.uri)
             words = {"who": client.who, "method": self.method, "status": answer.status}
             _audit.info("{who}: {method} {target}: {status}", target=target, **words)
         return answer
@@ -307,8 +308,10 @@ def _refused(request: IRequest, form_of: Callable[[bytes], Form]) -> Answer:
 
 
 def _not_found(request: IRequest, failure: object, form: Form) -> Answer:
-    path = request.path.decode("utf-8", "replace")[:200]
-    body = ErrorBody("not_found", f"There is nothing at {path}.", "GET /openapi.json lists what there is.")
+    within = cast(Request, request).within
+    path = request.path[len(within) :].decode("utf-8", "replace")[:200] or "/"
+    hint = _ALONE if within else "GET /openapi.json lists what there is."
+    body = ErrorBody("not_found", f"There is nothing at {path}.", hint)
     return form.answer(request, 404, body, {})
 
 

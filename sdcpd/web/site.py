@@ -56,7 +56,7 @@ class Request(server.Request):
     content: BytesIO  # None where the body is streamed
     _body: Body | None = None
     expects_continue = False
-    door = b""
+    within = b""
     """What a printer's own port has put before the path; the client knows nothing of it."""
     also: tuple[tuple[bytes, bytes], ...] = ()
     """Headers that the answer has whoever gives it; where it has them already, these values are added."""

@@ -23,7 +23,7 @@ from pathlib import Path
 from threading import Condition, Thread
 from typing import Any, Self
 
-__all__ = ["Daemon", "Printers", "Server", "free_udp_port", "loopback_network", "samples"]
+__all__ = ["Daemon", "Printers", "Server", "free_tcp_port", "free_udp_port", "loopback_network", "samples"]
 
 TWISTD = Path(sys.executable).with_name("twistd")
 PATIENCE = 60.0
@@ -39,6 +39,12 @@ def samples() -> Path:
 def loopback_network() -> str:
     """The first three numbers of a loopback network that nobody else is likely to use."""
     return f"127.{random.randint(64, 250)}.{random.randint(0, 250)}"
+
+
+def free_tcp_port(address: str) -> int:
+    """A TCP port that is free at this address now."""
+    with socket.create_server((address, 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
 def free_udp_port(address: str) -> int:

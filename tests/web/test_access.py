@@ -65,6 +65,7 @@ class AddressTests(AccessCase):
         ("GET", "/healthz", None, 200),
         ("GET", "/openapi.json", None, 200),
         ("GET", "/status", "view", 200),
+        ("GET", "/printers/<name>", "view", 404),
         ("GET", "/printers/<name>/status", "view", 404),
         ("GET", "/v1/printers", "view", 200),
         ("GET", "/v1/printers/<name>", "view", 404),

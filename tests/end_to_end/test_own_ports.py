@@ -1,0 +1,98 @@
+"""Two simulated printers, each with an HTTP port of its own, and clients that know nothing of the other."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import socket
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from twisted.trial.unittest import SynchronousTestCase
+
+from sdcpd.simulator.slicing import write_goo
+from tests.end_to_end.journey import QUICK
+from tests.end_to_end.processes import PATIENCE, Daemon, Printers, free_tcp_port
+
+NAMES = ("left", "right")
+
+
+@pytest.mark.end_to_end
+class OwnPortTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="sdcpd-"))
+        self.addCleanup(shutil.rmtree, self.directory)
+        self.printers = Printers(self.directory, ["MARS4MAX-1.0.0"] * 2, *QUICK)
+        self.addCleanup(self.printers.stop)
+        self.daemon = Daemon(self.directory, self.printers.targets)
+        self.addCleanup(lambda: self.daemon.server.stop())
+        self.ids = [printer["mainboard_id"] for printer in self.daemon.wait_for_printers(2)]
+        self.numbers = [free_tcp_port("127.0.0.1") for _ in NAMES]
+
+    def reload(self, numbers: list[int], word: str) -> None:
+        """Give the printers these ports, and wait for what the log says of it."""
+        tables = (
+            f"[printers.{name}]\nmainboard_id = {json.dumps(mainboard_id)}\nport = {number}\n"
+            for name, mainboard_id, number in zip(NAMES, self.ids, numbers, strict=True)
+        )
+        web = f"tcp:{self.daemon.ports['web'][0]['port']}:interface=127.0.0.1"
+        self.daemon.write_config(self.printers.targets, web, more="\n".join(tables))
+        since = len(self.daemon.server.lines)
+        self.daemon.server.process.send_signal(signal.SIGHUP)
+        self.daemon.server.wait_for(word, since)
+
+    def ask(self, number: int, path: str, method: str = "GET", **more: Any) -> requests.Response:
+        headers = {"X-Api-Key": self.daemon.key, **more.pop("headers", {})}
+        url = f"http://127.0.0.1:{number}{path}"
+        return requests.request(method, url, headers=headers, timeout=PATIENCE, **more)
+
+    def test_each_its_own(self) -> None:
+        """Each port lists, takes files and prints for its own printer; a reload opens and closes them."""
+        left, right = self.numbers
+        self.reload(self.numbers, "Reloaded; made anew:")
+        listed = {printer["id"]: printer["port"] for printer in self.daemon.get("/v1/printers")}
+        self.assertEqual(listed, {"left": left, "right": right})
+        for name, number in zip(NAMES, self.numbers, strict=True):
+            self.assertEqual(self.daemon.ports[f"printers.{name}"][0]["address"], f"127.0.0.1:{number}")
+        self.daemon.wait_for_printers(2)
+        for mainboard_id, number in zip(self.ids, self.numbers, strict=True):
+            self.assertEqual([found["machine_id"] for found in self.ask(number, "/status").json()], [mainboard_id])
+
+        file = self.directory / "vase.goo"
+        write_goo(file, layers=60, resolution=(5760, 3600), machine="ELEGOO Mars 4 Max")
+        with file.open("rb") as stream:
+            answer = self.ask(right, "/server/files/upload", "POST", files={"file": stream}, data={"print": "true"})
+        self.assertEqual((answer.status_code, answer.json()["print_started"]), (201, True), answer.text)
+        self.assertEqual(answer.headers["Location"], f"http://127.0.0.1:{right}/server/files/gcodes/vase.goo")
+        seen = self.daemon.wait_until("right", lambda p: p["job"] and p["job"]["ended"])
+        self.assertEqual(seen[-1]["job"]["state"], "finished")
+        starts = [self.printers.ask("state", number)["counts"]["commands"].get("128", 0) for number in (0, 1)]
+        self.assertEqual(sorted(starts), [0, 1])
+        told = [self.ask(number, "/status").json()[0]["status"]["PrintInfo"] for number in self.numbers]
+        self.assertEqual([bool(printed["TotalLayer"]) for printed in told], [False, True])
+
+        self.assertEqual(self.ask(left, "/printers/right/status").status_code, 404)
+        self.assertEqual(self.ask(left, "/v1/printers").status_code, 404)
+
+        self.reload([left, 0], "Reloaded; made anew:")
+        self.assertEqual(self.ask(left, "/healthz").text, "ok")
+        self.assertRaises(requests.ConnectionError, self.ask, right, "/healthz")
+
+    def test_busy(self) -> None:
+        """A port that somebody else has, or that two printers shall have, is refused by name; all stays as it was."""
+        left, right = self.numbers
+        with socket.create_server(("127.0.0.1", right)):
+            self.reload(self.numbers, f"[printers.right] port: cannot listen on tcp:{right}:interface=127.0.0.1")
+            self.assertRaises(requests.ConnectionError, self.ask, left, "/healthz")
+            self.reload([left, left], f"[printers.right] port: {left} is that of [printers.left] port already")
+            self.assertEqual(self.daemon.get("/v1/printers")[0]["port"], None)
+            since = len(self.daemon.server.lines)
+            self.reload(self.numbers, "refused")
+            self.daemon.server.stop()
+            self.assertIn("(ss -ltnp shows it)", "\n".join(self.daemon.server.lines[since:]))
+        self.daemon.restart(kill=False)
+        self.assertEqual([self.ask(number, "/healthz").text for number in self.numbers], ["ok", "ok"])
