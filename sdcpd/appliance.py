@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from operator import attrgetter
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 from msgspec import Struct
@@ -27,7 +28,7 @@ from sdcpd.errors import ConfigError
 from sdcpd.listener import Listener
 from sdcpd.logs import logger
 
-__all__ = ["STOP_WITHIN", "Appliance", "Part"]
+__all__ = ["STOP_WITHIN", "Appliance", "Part", "Supervisor"]
 
 STOP_WITHIN = 10.0
 """Seconds that an ordered stop may take."""
@@ -46,6 +47,19 @@ class Part(Struct, frozen=True):
     make: Callable[[Config], IService]
 
 
+class Supervisor(Protocol):
+    """Whoever started the daemon and wants to know how it is."""
+
+    def reloading(self) -> None:
+        """A reload begins."""
+
+    def reloaded(self, refusal: str) -> None:
+        """A reload is over; empty, or why nothing has changed."""
+
+    def stopping(self) -> None:
+        """An ordered stop begins."""
+
+
 class Appliance(MultiService):
     """All services of the daemon; started in the order of ``parts``, stopped in the reverse order."""
 
@@ -58,6 +72,7 @@ class Appliance(MultiService):
         reconfigured: Callable[[Config], None],
         ended: Callable[[], None],
         clock: IReactorTime,
+        supervisor: Supervisor,
     ) -> None:
         super().__init__()
         self.config = config
@@ -67,6 +82,7 @@ class Appliance(MultiService):
         self._reconfigured = reconfigured
         self._ended = ended
         self._clock = clock
+        self._supervisor = supervisor
         self._reloading = DeferredLock()
         self._state = Path(config.sdcpd.state_directory)
         for part in parts:
@@ -116,18 +132,27 @@ class Appliance(MultiService):
 
     def reload(self) -> Deferred[bool]:
         """Read the configuration again (SIGHUP); fires with whether it is in force now."""
-        return self._reloading.run(lambda: Deferred.fromCoroutine(self._reload_all()))
+        return self._reloading.run(lambda: Deferred.fromCoroutine(self._supervised()))
 
-    async def _reload_all(self) -> bool:
+    async def _supervised(self) -> bool:
+        self._supervisor.reloading()
+        refusal = "an error in the daemon"
+        try:
+            refusal = await self._reload_all()
+        finally:
+            self._supervisor.reloaded(refusal)
+        return not refusal
+
+    async def _reload_all(self) -> str:
+        """Empty, or why nothing has changed."""
         try:
             new = self._reload()
             self._may_change(new)
         except Exception as error:
-            _refused(error)
-            return False
+            return _refused(error)
         if new == self.config:
             _log.info("Reloaded: nothing has changed")
-            return True
+            return ""
         changed = [part for part in self._parts if self._differs(part, new)]
         return await self._replace(new, changed)
 
@@ -140,18 +165,18 @@ class Appliance(MultiService):
     def _differs(self, part: Part, new: Config) -> bool:
         return any(attrgetter(section)(new) != attrgetter(section)(self.config) for section in part.sections)
 
-    async def _replace(self, new: Config, changed: list[Part]) -> bool:
+    async def _replace(self, new: Config, changed: list[Part]) -> str:
         made: dict[str, IService] = {}
         try:
             await self._exchange(new, changed, made)
         except Exception as error:  # a bug of ours, too, must not leave a daemon that lacks half of its parts
-            _refused(error)
+            refusal = _refused(error)
             await self._restore(changed, made)
-            return False
+            return refusal
         self.config = new
         self._tell_ports()
         _log.info("Reloaded; made anew: {parts}", parts=", ".join(part.name for part in changed) or "nothing")
-        return True
+        return ""
 
     async def _exchange(self, new: Config, changed: list[Part], made: dict[str, IService]) -> None:
         for part in changed:
@@ -199,6 +224,7 @@ class Appliance(MultiService):
 
     def stopService(self) -> Deferred[None]:
         """Stop in order, within ``STOP_WITHIN`` seconds in all."""
+        self._supervisor.stopping()
         self._ended()
         # The time limits the waiting, not the flow: cancelled, that would go on to the next service without a limit.
         stopped: Deferred[None] = Deferred()
@@ -218,9 +244,10 @@ class Appliance(MultiService):
         _log.warn("Not everything had stopped after {seconds:.0f} s; ending all the same", seconds=STOP_WITHIN)
 
 
-def _refused(error: Exception) -> None:
-    """Say, while ``error`` is being handled, why nothing has changed."""
+def _refused(error: Exception) -> str:
+    """Say, while ``error`` is being handled, why nothing has changed; the same in short."""
     if isinstance(error, ConfigError):
         _log.error("The new configuration is refused, the old one stays: {error}. {hint}", error=error, hint=error.hint)
-    else:
-        _log.failure("The new configuration cannot be taken over, the old one stays")
+        return error.message
+    _log.failure("The new configuration cannot be taken over, the old one stays")
+    return "an error in the daemon, see its log"

@@ -15,7 +15,8 @@ from sdcpd.errors import ConfigError
 __all__ = ["ENDPOINT_HINT", "PLAIN_TCP", "database", "endpoint", "in_range", "network", "size", "span", "target"]
 
 ENDPOINT = re.compile(r"(tcp|tcp6|unix|ssl|systemd):.+")
-PLAIN_TCP = re.compile(r"(tcp|systemd):.+")
+PLAIN_TCP = re.compile(r"tcp:.+|systemd:(?!(.*:)?domain=(?!INET(:|$))).+")
+"""Of IPv4, by port or by a socket of systemd's."""
 ENDPOINT_HINT = "Write it as tcp:PORT or tcp:PORT:interface=ADDRESS; docs/operations.md shows the other kinds."
 _NO_INTERFACE = re.compile(r":interface=(?::|$)")
 _UNITS = {

@@ -15,12 +15,13 @@ from OpenSSL.crypto import Error as TLSError
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 
+from sdcpd.activation import Activation
 from sdcpd.checks import ENDPOINT_HINT
 from sdcpd.errors import ConfigError
 from sdcpd.logs import logger
@@ -41,7 +42,10 @@ _HINTS: dict[object, str] = {
     " or leave interface= out.",
 }
 _OTHERWISE = "Set an endpoint there that this machine can use, such as tcp:8080."
-_SYSTEMD = "Write systemd:domain=INET:index=0, and start the daemon by a socket unit that has that many sockets."
+_SYSTEMD = (
+    "Write systemd:domain=INET:index=0, or domain=INET6 for a port that listens on [::], and start the daemon by a"
+    " socket unit that has that many TCP ports; docs/operations.md shows one."
+)
 _FILES = "The files that it names must be there, be readable for the daemon, and hold a key and its certificate."
 
 _log = logger("sdcpd.listener")
@@ -56,6 +60,7 @@ class Listener(Service):
         self.description = description
         self._factory = factory
         self._port: IListeningPort | None = None
+        self._activation: Activation | None = None
 
     @property
     def port(self) -> int:
@@ -74,6 +79,8 @@ class Listener(Service):
 
     def blocks(self, other: Listener) -> bool:
         """Whether ``other`` cannot be bound while this is: both want the same port or the same path."""
+        if self._activation is not None:
+            return other.description == self.description
         wanted = other.description.partition(":")[2].partition(":")[0].removeprefix("port=").removeprefix("address=")
         return wanted == (str(self.port) if self.port else self.address or None)
 
@@ -83,6 +90,10 @@ class Listener(Service):
             return
         try:
             endpoint = serverFromString(self._reactor, _with_backlog(self.description))
+            if isinstance(endpoint, AdoptedStreamServerEndpoint):
+                activation = Activation(endpoint)
+                endpoint = activation.take(self._reactor)
+                self._activation = activation
         except (ValueError, TypeError, LookupError, OSError, TLSError) as error:
             raise ConfigError(
                 f"{self.place}: cannot use the endpoint {self.description!r}: {error}", self._advice(error)
@@ -91,6 +102,7 @@ class Listener(Service):
         endpoint.listen(self._factory).addBoth(outcome.append)
         result = outcome[0] if outcome else None
         if isinstance(result, Failure):
+            self._release()
             why = result.value
             reason = why.socketError if isinstance(why, CannotListenError) else why
             words = str(getattr(reason, "strerror", None) or reason).rstrip(".")
@@ -100,6 +112,11 @@ class Listener(Service):
             )
         assert IListeningPort.providedBy(result)
         self._port = result
+
+    def _release(self) -> None:
+        if self._activation is not None:
+            self._activation.release()
+            self._activation = None
 
     def _advice(self, error: Exception) -> str:
         if self.description.startswith("systemd:"):
@@ -115,6 +132,7 @@ class Listener(Service):
         """Close the port; connections that are open live on until their factory ends them."""
         super().stopService()
         port, self._port = self._port, None
+        self._release()
         closed = port.stopListening() if port is not None else None
         return succeed(None) if closed is None else closed
 

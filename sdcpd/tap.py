@@ -6,6 +6,7 @@ handed here (DESIGN.md section 1).
 
 from __future__ import annotations
 
+import os
 import resource
 import time
 from functools import partial
@@ -45,6 +46,7 @@ from sdcpd.keys import AdminKey, Keys
 from sdcpd.links import Links
 from sdcpd.listener import Listener, Sparing
 from sdcpd.machine import look
+from sdcpd.notify import Supervision
 from sdcpd.offers import Offers
 from sdcpd.orders import Orders
 from sdcpd.pictures import Pictures
@@ -284,6 +286,7 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
         fleet.stop()
         links.close_all("the daemon stops")
 
+    supervision = Supervision(os.environ, fleet, reactor)
     appliance = Appliance(
         config,
         (
@@ -297,11 +300,13 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
             Part("own ports", ("own_ports",), make_own_ports),
             Part("discovery", ("discovery", "mqtt.listen", "printers"), make_discovery),
             Part("watch", (), make_watch),
+            Part("supervision", (), lambda config: supervision),  # the last: it says that everything is there
         ),
         reload=options.load,
         reconfigured=reconfigured,
         ended=ended,
         clock=reactor,
+        supervisor=supervision,
     )
     return appliance
 

@@ -41,6 +41,22 @@ class Diary(Service):
         return self.blocked
 
 
+class FakeSupervisor:
+    """Whoever started the daemon; it notes what it is told."""
+
+    def __init__(self, told: list[str]) -> None:
+        self._told = told
+
+    def reloading(self) -> None:
+        self._told.append("reloading")
+
+    def reloaded(self, refusal: str) -> None:
+        self._told.append(f"reloaded: {refusal}")
+
+    def stopping(self) -> None:
+        self._told.append("stopping")
+
+
 class FakeDiscovery(Diary):
     """A child that listens by UDP."""
 
@@ -53,6 +69,8 @@ class ApplianceTestCase(SynchronousTestCase):
         self.state = Path(self.mktemp())
         self.state.mkdir()
         self.diary: list[str] = []
+        self.told: list[str] = []
+        """What whoever started the daemon knows."""
         self.config = configuration.parse(
             f"""
             [sdcpd]
@@ -81,6 +99,7 @@ class ApplianceTestCase(SynchronousTestCase):
             reconfigured=self.reconfigured,
             ended=lambda: self.diary.append("ended"),
             clock=self.reactor,
+            supervisor=FakeSupervisor(self.told),
         )
 
     def reconfigured(self, config: Config) -> None:
@@ -196,6 +215,28 @@ class ReloadTests(ApplianceTestCase):
         self.assertTrue(self.reload(self.config))
         self.same("mqtt", "web", "discovery", "watch")
         self.assertEqual((self.diary, self.configured), ([], []))
+
+    def test_supervised(self) -> None:
+        """Whoever started the daemon hears of each reload's begin and end, and why one was refused."""
+        self.reload(self.config)
+        self.assertEqual(self.told, ["reloading", "reloaded: "])
+        self.told.clear()
+        self.reload(self.mqtt("tcp:1884"))
+        self.assertEqual(self.told, ["reloading", "reloaded: "])
+        for new, why in (
+            (ConfigError("[nonsense]: unknown", "Mend it."), "[nonsense]: unknown"),
+            (self.mqtt("tcp:1"), "[mqtt] listen: nobody can use that"),
+        ):
+            self.told.clear()
+            self.reload(new)
+            self.assertEqual(self.told, ["reloading", f"reloaded: {why}"])
+
+    def test_supervised_error(self) -> None:
+        """An error of ours is told as the end of the reload, too: nobody waits for ever."""
+        self.breaks["reload"] = self.new = self.mqtt("tcp:1884")
+        self.reload(self.new)
+        self.assertEqual(self.told, ["reloading", "reloaded: an error in the daemon, see its log"])
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
     def test_only_discovery(self) -> None:
         """Another discovery restarts discovery and cuts no printer off."""
@@ -365,7 +406,7 @@ class StopTests(ApplianceTestCase):
     def test_ordered(self) -> None:
         """Jobs and connections end first, then the last answers leave, then everything stops in reverse order."""
         d = self.appliance.stopService()
-        self.assertEqual(self.diary, ["ended"])
+        self.assertEqual((self.told, self.diary), (["stopping"], ["ended"]))
         self.listens(1883, 8080, 8443)
         self.reactor.advance(FAREWELL)
         self.reactor.pump([0] * 10)

@@ -85,6 +85,11 @@ REFUSED = [
     ("[downloads]\nlisten = 'unix:/run/x'", f"[downloads] listen: {ENDPOINT}'unix:/run/x'"),
     ("[web]\nlisten = ['tcp:8080', 'http:80']", f"[web] listen: {ENDPOINT}'http:80'"),
     ("[mqtt]\nlisten = 'systemd:'", f"[mqtt] listen: {ENDPOINT}'systemd:'"),
+    ("[mqtt]\nlisten = 'systemd:domain=INET6:index=0'", f"[mqtt] listen: {ENDPOINT}'systemd:domain=INET6:index=0'"),
+    (
+        "[downloads]\nlisten = 'systemd:name=a:domain=UNIX'",
+        f"[downloads] listen: {ENDPOINT}'systemd:name=a:domain=UNIX'",
+    ),
     ("[mqtt]\nlisten = 'tcp:0:interface='", f"[mqtt] listen: {INTERFACE}'tcp:0:interface='"),
     ("[web]\nlisten = ['tcp:80:interface=:backlog=5']", f"[web] listen: {INTERFACE}'tcp:80:interface=:backlog=5'"),
     # addresses

@@ -18,7 +18,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Condition, Thread
 from typing import Any, Self
@@ -60,16 +60,29 @@ def _die_with_parent() -> None:
 
 
 class Server:
-    """One process whose log can be waited for; also a context manager that ends it."""
+    """One process whose log can be waited for; also a context manager that ends it.
 
-    def __init__(self, name: str, *arguments: str, directory: Path) -> None:
+    ``before`` is a program that becomes this one after it has prepared something, with ``descriptors`` of ours.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *arguments: str,
+        directory: Path,
+        environment: Mapping[str, str] | None = None,
+        before: Sequence[str] = (),
+        descriptors: Sequence[int] = (),
+    ) -> None:
         self.name = name
         self.lines: list[str] = []
         self._news = Condition()
         self._over = False
         self.process = subprocess.Popen(
-            [str(TWISTD), "--nodaemon", "--pidfile=", *arguments],
+            [*before, str(TWISTD), "--nodaemon", "--pidfile=", *arguments],
             cwd=directory,
+            env={**os.environ, **(environment or {})},
+            pass_fds=descriptors,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
