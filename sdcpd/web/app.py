@@ -112,7 +112,18 @@ class WebApp:
             clock=clock,
             wall=wall,
         )
-        self.octoprint = OctoPrintApi(version, fleet=fleet, store=store, documents=documents, keys=keys, clock=clock)
+        self.octoprint = OctoPrintApi(
+            version,
+            fleet=fleet,
+            store=store,
+            jobs=jobs,
+            documents=documents,
+            starts=starts,
+            keys=keys,
+            adopt=adopt,
+            clock=clock,
+            wall=wall,
+        )
         self._front = _front(config)
         self.routes: tuple[Route, ...] = (
             Route("GET", "/", None, self._index, content="text/html"),

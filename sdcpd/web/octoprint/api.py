@@ -5,19 +5,30 @@ One decision: this module alone knows all parts of the dialect; each of them kno
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.interfaces import IReactorTime
 
 from sdcpd.documents import Documents
 from sdcpd.files import FileStore
 from sdcpd.fleet import Fleet
+from sdcpd.jobs import Jobs
 from sdcpd.keys import Keys
+from sdcpd.web.octoprint.absent import AbsentEndpoints
+from sdcpd.web.octoprint.commands import CommandEndpoints
+from sdcpd.web.octoprint.connection import ConnectionEndpoints
 from sdcpd.web.octoprint.host import Flavour, ServerEndpoint, VersionEndpoint
 from sdcpd.web.octoprint.job import JobEndpoints
+from sdcpd.web.octoprint.layers import LayerEndpoint
 from sdcpd.web.octoprint.logins import Logins
 from sdcpd.web.octoprint.present import Present
 from sdcpd.web.octoprint.printer import PrinterEndpoints
+from sdcpd.web.octoprint.profiles import ProfileEndpoints
 from sdcpd.web.octoprint.selection import Selection
+from sdcpd.web.octoprint.settings import SettingsEndpoints
+from sdcpd.web.octoprint.users import UserEndpoints
 from sdcpd.web.routes import Route
+from sdcpd.web.starts import Starts
 
 __all__ = ["OctoPrintApi"]
 
@@ -31,9 +42,13 @@ class OctoPrintApi:
         *,
         fleet: Fleet,
         store: FileStore,
+        jobs: Jobs,
         documents: Documents,
+        starts: Starts,
         keys: Keys,
+        adopt: Callable[[str], None],
         clock: IReactorTime,
+        wall: Callable[[], float],
     ) -> None:
         self.selection = Selection(fleet, store, documents)
         """What is selected on each printer."""
@@ -43,8 +58,15 @@ class OctoPrintApi:
         """State, job and progress, for the REST tree and the push."""
         self.common: tuple[Route, ...] = (
             *ServerEndpoint().routes,
-            *PrinterEndpoints().routes,
-            *JobEndpoints(self.present).routes,
+            *UserEndpoints(self.logins).routes,
+            *ConnectionEndpoints(jobs, adopt).routes,
+            *PrinterEndpoints(fleet).routes,
+            *CommandEndpoints(fleet, jobs).routes,
+            *JobEndpoints(self.present, self.selection, jobs, starts).routes,
+            *SettingsEndpoints().routes,
+            *ProfileEndpoints(self.present).routes,
+            *LayerEndpoint(self.present, documents, wall).routes,
+            *AbsentEndpoints().routes,
         )
         """What every flavour of the tree has; a twin mount adds its own ``VersionEndpoint``."""
         self.routes: tuple[Route, ...] = (*VersionEndpoint(version, Flavour.OCTOPRINT).routes, *self.common)

@@ -49,6 +49,24 @@ class Present:
     async def _current_z(self, printer: Printer) -> float | None:
         return current_z(printer, await self._index(printer))
 
+    def height(self, printer: Printer) -> Deferred[float | None]:
+        """The height of the whole model of the selected file, in mm."""
+        return Deferred.fromCoroutine(self._height(printer))
+
+    async def _height(self, printer: Printer) -> float | None:
+        index = await self._index(printer)
+        if index is None or index.sliced is None:
+            return None
+        return (index.layers[-1].z if index.layers else None) or index.sliced.height
+
+    def bed(self, printer: Printer) -> Deferred[tuple[float, float, float] | None]:
+        """The room that the selected file was sliced for: width, depth and height, in mm."""
+        return Deferred.fromCoroutine(self._bed(printer))
+
+    async def _bed(self, printer: Printer) -> tuple[float, float, float] | None:
+        index = await self._index(printer)
+        return index.sliced.bed if index is not None and index.sliced is not None else None
+
     async def _index(self, printer: Printer) -> FileIndex | None:
         """What the selected file tells; None if nothing is selected or the disk fails."""
         file = self._selection.of(printer)
