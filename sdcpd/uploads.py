@@ -75,6 +75,11 @@ class Upload:
         self._tail = b""
         self._state = _State.OPEN
 
+    @property
+    def md5(self) -> str:
+        """The MD5 of what has arrived so far, in lower-case hex digits."""
+        return self._md5.hexdigest()
+
     def write(self, data: bytes) -> None:
         """Spool the next bytes. An upload that raised is aborted.
 
@@ -135,7 +140,7 @@ class Upload:
             raise
         self._state = _State.FINISHING
         try:
-            return await self._store.keep(self, identity, self._md5.hexdigest(), self._descriptor, self._partial)
+            return await self._store.keep(self, identity, self.md5, self._descriptor, self._partial)
         finally:
             self._drop()
 

@@ -38,6 +38,7 @@ from sdcpd.web.octoprint import OCTOPRINT, OctoPrintApi
 from sdcpd.web.openapi import openapi
 from sdcpd.web.ownport import OwnPortSite, PrinterFront
 from sdcpd.web.pictures import PicturesApi
+from sdcpd.web.prusalink import PRUSALINK, PrusaLinkApi, mounted
 from sdcpd.web.queue import QueueApi
 from sdcpd.web.routes import Call, Route, streams, tree
 from sdcpd.web.shelf import Shelf
@@ -124,6 +125,17 @@ class WebApp:
             clock=clock,
             wall=wall,
         )
+        pictures_api = PicturesApi(store, fleet, pictures)
+        prusalink = PrusaLinkApi(
+            jobs=jobs,
+            store=store,
+            shelf=shelf,
+            starts=starts,
+            documents=documents,
+            present=self.octoprint.present,
+            pictures=pictures_api,
+            wall=wall,
+        )
         self._front = _front(config)
         self.routes: tuple[Route, ...] = (
             Route("GET", "/", None, self._index, content="text/html"),
@@ -136,12 +148,13 @@ class WebApp:
             *QueueApi(fleet, jobs, orders, documents).routes,
             *HistoryApi(prints, fleet, store).routes,
             *FilesApi(store, fleet).routes,
-            *PicturesApi(store, fleet, pictures).routes,
+            *pictures_api.routes,
             *self._updates.routes,
             *metrics.routes,
             *KeysApi(keys, fleet, self._access.tokens).routes,
             *self._mount.put(MOONRAKER, self._moonraker.routes),
             *self._mount.put(OCTOPRINT, self.octoprint.routes),
+            *mounted(self._mount, PRUSALINK, prusalink.routes, self.octoprint.common, version),
         )
         self._tree = tree(self.routes, self._access, self._mount.form_of)
         self._streams = streams(self.routes)

@@ -1,0 +1,59 @@
+"""A Saturn that is idle, asked as PrusaLink's clients ask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sdcpd.codec.status import PrintInfo, Status
+from tests.web.rig import SATURN, Reply, WebCase, goo
+
+TRUSTED = '[access.trusted]\n"127.0.0.0/8" = ["view", "upload", "queue", "control", "plate"]\n'
+P = "/printers/saturn-3-ultra"
+JSON = {"Accept": "application/json"}
+YES = "?1"
+
+
+class PrusaLinkCase(WebCase):
+    """One printer, connected and idle; loopback may do what a slicer may."""
+
+    config = TRUSTED
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.rig.announce()
+        self.link = self.rig.connect()
+        self.rig.publish(Status((0,)))
+
+    def get(self, path: str, **more: Any) -> Any:
+        """A good answer's document."""
+        reply = self.rig.get(f"{P}/api/v1/{path}", **more)
+        self.assertEqual(reply.status, 200, reply.body)
+        return reply.json
+
+    def ask(self, method: str, path: str, body: bytes = b"", headers: Any = None, **more: Any) -> Reply:
+        return self.rig.ask(method, f"{P}/api/v1/{path}", body, headers, **more)
+
+    def send(self, name: str = "plate.goo", content: bytes | None = None, at: str = P, **headers: str) -> Reply:
+        """Upload as PrusaSlicer does; the headers are those of the request, with _ for -."""
+        told = {"Content-Type": "text/x.gcode", **{n.replace("_", "-"): value for n, value in headers.items()}}
+        return self.rig.ask("PUT", f"{at}/api/v1/files/local/{name}", goo() if content is None else content, told)
+
+    def refused(self, reply: Reply, status: int) -> str:
+        """A refusal in this dialect's form: one line of text that a slicer can show; the line."""
+        self.assertEqual((reply.status, reply.headers["content-type"]), (status, "text/plain; charset=utf-8"))
+        text = reply.body.decode()
+        self.assertRegex(text, r"\A\w[^\n]*\Z")
+        return text
+
+    def number(self) -> int:
+        """The present print's number."""
+        return int(self.get("job")["id"])
+
+    def clear(self) -> None:
+        """Somebody looked: the plate is clear."""
+        plate = self.rig.fleet.get(SATURN).plate
+        self.rig.jobs.plates.confirm(self.rig.fleet.get(SATURN), plate.revision, "a test")
+
+    def complete(self) -> None:
+        """A print has ended well."""
+        self.rig.publish(Status((0,), 0, PrintInfo(16, 100, 100, 100_000, 100_000, 0, "plate.goo")))
