@@ -5,6 +5,7 @@
 #   make crash   kill the daemon 200 times in the middle of its work (KILLS=, SEED=)
 #   make bench   the benchmarks  make run     the daemon with the checkout's own state
 #   make node    npm packages that some tests drive
+#   make deb     the Debian package, into build/deb
 #   make lock    the lock files, anew, from setup.py
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ TEST ?= tests
 WORKERS ?= $(shell echo $$(( $$(nproc) + 1 )))
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test lint nightly bench run node lock clean
+.PHONY: demo test lint nightly bench run node deb lock clean
 
 $(STAMP): requirements-dev.lock setup.py
 	@echo "Setting up $(VENV) (once; about a minute)"
@@ -61,6 +62,9 @@ build/node/installed: tests/node/package.json
 	@cp tests/node/package.json build/node/
 	@npm install --silent --no-audit --no-fund --no-package-lock --prefix build/node
 	@touch $@
+
+deb:
+	@sh debian/scripts/build.sh
 
 lock:
 	@$(PYTHON) -m venv --clear build/lock

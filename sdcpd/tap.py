@@ -86,6 +86,11 @@ class Options(usage.Options):
         except usage.UsageError as error:
             raise SystemExit(f"sdcpd: {str(error).rstrip('.')}. Try: twistd sdcpd --help") from error
 
+    def opt_version(self) -> None:
+        """Display the version and exit."""
+        print(f"sdcpd {version('sdcpd')}")
+        raise SystemExit(0)
+
     def load(self) -> Config:
         """The configuration of the file in force; raises ``ConfigError``."""
         path = self["config"]

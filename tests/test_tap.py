@@ -10,6 +10,9 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +73,13 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(found.load().mqtt.listen, "tcp:1884")
         path.write_text('[mqtt]\nlisten = "tcp:1885"\n')
         self.assertEqual(found.load().mqtt.listen, "tcp:1885")
+
+    def test_version(self) -> None:
+        """``--version`` tells the version of sdcpd, not Twisted's."""
+        said = StringIO()
+        with redirect_stdout(said):
+            end = self.assertRaises(SystemExit, options, "--version")
+        self.assertEqual((end.code, said.getvalue()), (0, f"sdcpd {version('sdcpd')}\n"))
 
     def test_unknown(self) -> None:
         """An unknown option ends with one line that says where help is."""

@@ -1,0 +1,47 @@
+#!/bin/sh
+# Build the package from this checkout, into build/deb; `make deb` calls this. Installs what the build needs.
+set -eu
+cd "$(dirname "$0")/../.."
+
+fail() {
+    echo "make deb: $*" >&2
+    exit 1
+}
+
+command -v apt-get >/dev/null || fail "needs Debian 12 or a system like it, with apt-get: there is none here."
+command -v git >/dev/null || fail "needs git, which lists the files of the checkout: apt-get install git."
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        fail "some packages have to be installed. Run, as root: $*"
+    fi
+}
+
+needed=$(sed -n '/^Build-Depends:/,/^[A-Z][a-z-]*:/p' debian/control | sed 's/^Build-Depends://; /^[A-Z]/d; s/([^)]*)//g' | tr ',\n' '  ')
+needed=$(echo "$needed" | sed 's/debhelper-compat/debhelper/')
+missing=
+for package in dpkg-dev fakeroot lintian $needed; do
+    dpkg-query --show --showformat='${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || missing="$missing $package"
+done
+if [ -n "$missing" ]; then
+    echo "make deb: installing$missing"
+    # shellcheck disable=SC2086 # a list of names
+    { as_root apt-get update -qq && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing; } ||
+        fail "cannot install$missing; apt-get says above why."
+fi
+
+# A copy of what git knows or would take, as it is in the checkout: a build leaves nothing behind in that.
+rm -rf build/deb
+mkdir -p build/deb/source
+git ls-files --cached --others --exclude-standard -z |
+    tar --create --null --files-from=- --ignore-failed-read --file=- 2>/dev/null | tar --extract --directory=build/deb/source
+cd build/deb/source
+dpkg-buildpackage --no-sign --build=binary
+cd ..
+rm -rf source
+lintian --fail-on error,warning --allow-root ./*.changes
+ls -l ./*.deb
