@@ -106,7 +106,7 @@ class RoutingTests(WebCase):
         self.assertEqual(reply.headers["content-length"], "2")
         self.rig.put()
         gone = self.rig.ask("DELETE", "/v1/files/plate.goo")
-        self.assertEqual((gone.status, gone.reason, gone.body), (204, "No Content", b""))
+        self.assertEqual((gone.status, gone.reason, gone.body), (204, "NO CONTENT", b""))
         self.assertNotIn("content-length", gone.headers)
         self.assertNotIn("content-type", gone.headers)
 
