@@ -17,7 +17,9 @@ from sdcpd.codec.status import RUNNING, Outcome, Phase, Status, outcome_of
 from sdcpd.estimate import Estimate, estimate
 from sdcpd.files import FileStore
 from sdcpd.fleet import Fleet, Printer, Reachability
+from sdcpd.glance import glance
 from sdcpd.index import FileIndex
+from sdcpd.plate import Gate
 from sdcpd.progress import ENDED, Job
 from sdcpd.records import Plate
 
@@ -113,6 +115,8 @@ class PrinterDocument(Struct, frozen=True):
     reachability: str
     online: bool
     phase: str
+    state_text: str
+    needs: str | None
     layer: int
     total_layers: int
     progress: float | None
@@ -265,12 +269,13 @@ def plate_document(plate: Plate) -> PlateDocument:
 
 
 class Documents:
-    """Makes documents of the present; ``wall`` gives seconds since the epoch."""
+    """Makes documents of the present; ``wall`` gives seconds since the epoch, ``gate`` when plates must be clear."""
 
-    def __init__(self, fleet: Fleet, store: FileStore, wall: Callable[[], float]) -> None:
+    def __init__(self, fleet: Fleet, store: FileStore, wall: Callable[[], float], gate: Callable[[], Gate]) -> None:
         self._fleet = fleet
         self._store = store
         self._wall = wall
+        self._gate = gate
 
     def printer(self, printer: Printer) -> PrinterDocument:
         """Everything about one printer."""
@@ -279,6 +284,7 @@ class Documents:
         heard = self._fleet.heard(printer.id)
         job = printer.job
         left = estimate_of(printer)
+        seen = glance(printer, self._gate())
         tree = f"/printers/{printer.slug}"
         base = f"/v1{tree}"
         total = max(0, status.print.total_layer) if status is not None else 0
@@ -295,6 +301,8 @@ class Documents:
             reachability=printer.reachability.value,
             online=printer.reachability is Reachability.ONLINE,
             phase=printer.phase.value,
+            state_text=seen.text,
+            needs=seen.needs,
             layer=min(layer, total) if total else layer,
             total_layers=total,
             progress=progress_of(printer),

@@ -238,7 +238,7 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
             listener = Listener(reactor, "[mqtt.clients] listen", settings.listen, sparing(server))
             listener.setName("mqtt clients")
             listener.setServiceParent(service)
-            States(router, fleet, Documents(fleet, store, wall)).setServiceParent(service)
+            States(router, fleet, Documents(fleet, store, wall, lambda: jobs.plates.gate)).setServiceParent(service)
         return service
 
     def make_downloads(config: Config) -> IService:

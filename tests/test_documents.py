@@ -42,6 +42,8 @@ class PrinterTests(DocumentCase):
                 "reachability": "online",
                 "online": True,
                 "phase": "PRINTING",
+                "state_text": "Printing",
+                "needs": None,
                 "layer": 45,
                 "total_layers": 200,
                 "progress": 22.5,

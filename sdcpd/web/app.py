@@ -5,7 +5,6 @@ One decision: each API is a list of routes made from what it was handed; this mo
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable
 from typing import Any
 
@@ -26,8 +25,10 @@ from sdcpd.web.access import Access
 from sdcpd.web.adoption import AdoptionApi
 from sdcpd.web.answer import TEXT, Answer
 from sdcpd.web.files import FilesApi
+from sdcpd.web.front import FrontApi
 from sdcpd.web.history import HistoryApi
 from sdcpd.web.keys import KeysApi
+from sdcpd.web.me import MeApi
 from sdcpd.web.metrics import MetricsApi
 from sdcpd.web.moonraker import MOONRAKER, MoonrakerApi
 from sdcpd.web.moonraker.history import Prints
@@ -47,22 +48,6 @@ from sdcpd.web.starts import Starts
 from sdcpd.web.updates import UpdatesApi, new_epoch
 
 __all__ = ["WebApp"]
-
-_INDEX = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{site}</title>
-<h1>{site}</h1>
-<p>The hub for networked resin printers is running.</p>
-<ul>
-<li><a href="/v1/printers">/v1/printers</a>: the printers</li>
-<li><a href="/v1/files">/v1/files</a>: the stored files</li>
-<li><a href="/v1/jobs">/v1/jobs</a>: the jobs</li>
-<li><a href="/v1/updates?timeout=0">/v1/updates</a>: everything, and by long poll what changes</li>
-<li><a href="/status">/status</a>: the printers as mslicer tells them</li>
-<li><a href="/openapi.json">/openapi.json</a>: the API, described</li>
-</ul>
-</html>
-"""
 
 
 class WebApp:
@@ -89,7 +74,7 @@ class WebApp:
     ) -> None:
         self._failing = failing
         epoch = new_epoch()
-        documents = Documents(fleet, store, wall)
+        documents = Documents(fleet, store, wall, lambda: jobs.plates.gate)
         shelf = Shelf(store, jobs, fleet, wall)
         starts = Starts(fleet, orders)
         self._access = Access(config.access, config.web, keys=keys, identify=fleet.identify, look=look, clock=clock)
@@ -136,9 +121,9 @@ class WebApp:
             pictures=pictures_api,
             wall=wall,
         )
-        self._front = _front(config)
+        self._front = FrontApi(fleet, documents, self._updates.present, config.sdcpd.site)
         self.routes: tuple[Route, ...] = (
-            Route("GET", "/", None, self._index, content="text/html"),
+            *self._front.routes,
             Route("GET", "/healthz", None, self._healthz, content="text/plain"),
             Route("GET", "/openapi.json", None, self._openapi, gives=dict[str, Any]),
             *PrinterFront(fleet).routes,
@@ -151,6 +136,7 @@ class WebApp:
             *pictures_api.routes,
             *self._updates.routes,
             *metrics.routes,
+            *MeApi(fleet).routes,
             *KeysApi(keys, fleet, self._access.tokens).routes,
             *self._mount.put(MOONRAKER, self._moonraker.routes),
             *self._mount.put(OCTOPRINT, self.octoprint.routes),
@@ -177,15 +163,11 @@ class WebApp:
         self._access.configure(config.access, config.web)
         self._status.mode = config.status.mode
         self._mount.default = config.sdcpd.default_printer
-        self._front = _front(config)
+        self._front.site = config.sdcpd.site
 
     def stop(self) -> None:
         """Ask every poller to come back later."""
         self._updates.stop()
-
-    def _index(self, call: Call) -> Answer:
-        """Where to find what."""
-        return Answer(200, self._front, "text/html; charset=utf-8")
 
     def _healthz(self, call: Call) -> Answer:
         """Whether the daemon answers, and what it cannot do at the moment."""
@@ -195,7 +177,3 @@ class WebApp:
     def _openapi(self, call: Call) -> Answer:
         """This API, described as OpenAPI 3.1."""
         return Answer(200, self._described)
-
-
-def _front(config: Config) -> bytes:
-    return _INDEX.format(site=html.escape(config.sdcpd.site or "sdcpd")).encode()

@@ -21,6 +21,7 @@ from twisted.internet.interfaces import IReactorTime
 from sdcpd.documents import Documents, PrinterDocument
 from sdcpd.fleet import Fleet
 from sdcpd.web.answer import Answer, json_answer
+from sdcpd.web.client import Client
 from sdcpd.web.errors import ErrorBody, Refusal
 from sdcpd.web.routes import Call, Parameter, Route
 
@@ -202,6 +203,10 @@ class UpdatesApi:
     @staticmethod
     def _wants(question: _Question, mainboard_id: str) -> bool:
         return question.wanted is None or mainboard_id in question.wanted
+
+    def present(self, client: Client) -> bytes:
+        """Everything that this client may see now, as the first answer to its poll would be."""
+        return self._answer(_Question(None, False, client.printers, True, False, False, 1)).body
 
     # -- waiting ---------------------------------------------------------------------------------------------
 

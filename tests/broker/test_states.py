@@ -12,6 +12,7 @@ from sdcpd.broker.states import States
 from sdcpd.codec.mqtt import PubAck, Publish
 from sdcpd.documents import Documents, PrinterDocument
 from sdcpd.fleet import TICK, Beforehand, Printer, Reachability
+from sdcpd.plate import Gate
 from tests.broker.kit import Client, ServerTestCase
 from tests.fakes import HOME, ID, OTHER_ID, announcement, status_json, status_payload
 from tests.web.rig import Rig
@@ -38,7 +39,7 @@ class StatesTests(ServerTestCase):
         directory.mkdir(parents=True)
         self.rig = Rig(directory, clock=self.clock)
         self.fleet, self.links = self.rig.fleet, self.rig.links
-        self.documents = BrokenDocuments(self.fleet, self.rig.store, self.rig.wall)
+        self.documents = BrokenDocuments(self.fleet, self.rig.store, self.rig.wall, lambda: Gate.AFTER_PRINT)
         self.states = States(self.router, self.fleet, self.documents)
         self.fleet.announced(announcement(), HOME)
         self.fleet.change(ID, reachability=Reachability.ONLINE)

@@ -62,6 +62,8 @@ class AddressTests(AccessCase):
     #: Every route: the scope that it needs, and what it answers to whoever has that.
     ROUTES = (
         ("GET", "/", None, 200),
+        ("GET", "/page/<version>/<name>", None, 404),
+        ("GET", "/v1/me", None, 200),
         ("GET", "/healthz", None, 200),
         ("GET", "/openapi.json", None, 200),
         ("GET", "/status", "view", 200),
@@ -110,6 +112,8 @@ class AddressTests(AccessCase):
     #: Routes that a key limited to one printer may use although their path names none.
     COMMON = (
         "GET /",
+        "GET /page/<version>/<name>",
+        "GET /v1/me",
         "GET /healthz",
         "GET /openapi.json",
         "GET /status",

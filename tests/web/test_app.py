@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import re
-
 from sdcpd.config import parse
 from sdcpd.web.updates import UpdatesApi
 from tests.web.rig import SATURN, WebCase
@@ -9,27 +7,6 @@ from tests.web.rig import SATURN, WebCase
 
 class AppTests(WebCase):
     """The front page and what holds everything together."""
-
-    def test_index(self) -> None:
-        """The front page is a small HTML page whose links all lead somewhere, and which may run no script."""
-        reply = self.rig.get("/")
-        self.assertEqual(reply.headers["content-type"], "text/html; charset=utf-8")
-        self.assertEqual(reply.headers["content-security-policy"], "default-src 'none'; frame-ancestors 'none'")
-        links = re.findall('href="([^"]*)"', reply.body.decode())
-        self.assertEqual(len(links), 6)
-        for link in links:
-            self.assertEqual(self.rig.get(link).status, 200)
-
-    def test_site(self) -> None:
-        """The front page is headed by the name of the place, whatever is in it, and a reload changes that."""
-        page = self.rig.get("/").body.decode()
-        self.assertIn("<title>sdcpd</title>\n<h1>sdcpd</h1>", page)
-        self.rig.web.configure(parse("[sdcpd]\nsite = '<b>Käthe & {site}</b>'"))
-        named = self.rig.get("/").body.decode()
-        name = "&lt;b&gt;Käthe &amp; {site}&lt;/b&gt;"
-        self.assertEqual(named, page.replace(">sdcpd<", f">{name}<"))
-        self.rig.web.configure(parse(""))
-        self.assertEqual(self.rig.get("/").body.decode(), page)
 
     def test_healthz(self) -> None:
         """A supervisor reads ok."""

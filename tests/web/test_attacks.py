@@ -223,7 +223,9 @@ class TrustTests(AttackCase):
         moonraker = {
             f"{at}/{name}" for at in ("", "/printers/<name>") for name in ("websocket", "klippysocket", "access/info")
         }
-        self.assertEqual(open_to_all, {"/", "/healthz", "/openapi.json"} | status | moonraker)
+        self.assertEqual(
+            open_to_all, {"/", "/page/<version>/<name>", "/v1/me", "/healthz", "/openapi.json"} | status | moonraker
+        )
         for target in sorted(status):
             reply = self.rig.get(target.replace("<name>", "x"), address=AWAY)
             self.assert_refused(reply, 403, "forbidden")

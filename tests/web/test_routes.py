@@ -130,7 +130,7 @@ class TagTests(WebCase):
         """Who has the present answer is told so without a body, by GET and by HEAD."""
         for target in self.TARGETS:
             got = self.rig.get(target)
-            self.assertEqual(got.headers["cache-control"], "no-cache")
+            self.assertIn("no-cache", got.headers["cache-control"])
             for method in ("GET", "HEAD"):
                 reply = self.rig.ask(method, target, b"", {"If-None-Match": got.headers["etag"]})
                 self.assertEqual((reply.status, reply.body), (304, b""), target)

@@ -1,0 +1,3 @@
+// One printer (to come).
+import { h } from "./dom.js";
+export function printerView(slug) { return { element: h("h1", {}, slug), title: () => slug, update() {}, tick() {}, leave() {} }; }
