@@ -193,7 +193,7 @@ class DoorTests(WebCase):
         replies = [self.rig.get("/status", address=self.FOREIGN) for _ in range(21)]
         self.assertEqual([r.status for r in replies], [200] * 20 + [429])
         self.assert_refused(replies[-1], 429, "too_many_requests")
-        self.assertEqual((replies[-1].reason, replies[-1].headers["retry-after"]), ("Too Many Requests", "1"))
+        self.assertEqual((replies[-1].reason, replies[-1].headers["retry-after"]), ("TOO MANY REQUESTS", "1"))
         self.assertEqual(self.rig.get("/status", address="203.0.113.6").status, 200)
         self.rig.clock.advance(0.1)
         self.assertEqual(self.rig.get("/status", address=self.FOREIGN).status, 200)

@@ -32,17 +32,18 @@ _PERMISSIONS = {
 
 
 class User(Struct, frozen=True):
-    """Who is logged in; ``name`` is null for somebody who may not do anything."""
+    """Who is logged in."""
 
-    name: str | None
-    session: str | None
+    name: str
+    session: str
+    """What the push takes as ``auth``: ``"<name>:<session>"``."""
     permissions: tuple[str, ...]
     groups: tuple[str, ...]
-    active: bool
     admin: bool
-    user: bool
     roles: tuple[str, ...]
     needs: dict[str, tuple[str, ...]]
+    active: bool = True
+    user: bool = True
     apikey: None = None
     settings: dict[str, str] = {}
     _is_external_client: bool = False
@@ -52,7 +53,7 @@ class User(Struct, frozen=True):
 class CurrentUser(Struct, frozen=True):
     """Who asks."""
 
-    name: str | None
+    name: str
     permissions: tuple[str, ...]
     groups: tuple[str, ...]
 
@@ -64,9 +65,9 @@ class UserEndpoints:
         self._logins = logins
         also = (400, 403, 415, 429)
         self.routes = (
-            Route("POST", "/api/login", None, self.login, gives=User, also=also, audited=False),
-            Route("POST", "/api/logout", None, self.logout, content="", status=204, audited=False),
-            Route("GET", "/api/currentuser", None, self.current, gives=CurrentUser),
+            Route("POST", "/api/login", "view", self.login, gives=User, also=also, audited=False),
+            Route("POST", "/api/logout", "view", self.logout, content="", status=204, audited=False),
+            Route("GET", "/api/currentuser", "view", self.current, gives=CurrentUser),
         )
 
     def login(self, call: Call, printer: Printer) -> Answer:
@@ -77,19 +78,15 @@ class UserEndpoints:
             self._refuse(client)
         if not body.get("passive"):
             raise no(400, 'Expected {"passive": true}: there are no accounts, the key says who asks.')
-        user = _name(client)
-        session = None if user is None else self._logins.issue(client)
         admin = "admin" in client.scopes
         groups = groups_of(client)
         document = User(
-            name=user,
-            session=session,
+            name=user_of(client),
+            session=self._logins.issue(client),
             permissions=permissions_of(client),
             groups=groups,
-            active=user is not None,
             admin=admin,
-            user=user is not None,
-            roles=(("user",) if user is not None else ()) + (("admin",) if admin else ()),
+            roles=("user", "admin") if admin else ("user",),
             needs={"group": groups, "role": tuple(word.lower() for word in permissions_of(client))},
             _login_mechanism="apikey" if client.key else None,
         )
@@ -110,11 +107,7 @@ class UserEndpoints:
     def current(self, call: Call, printer: Printer) -> Answer:
         """Who asks, and what they may do."""
         client = call.client
-        return json_answer(CurrentUser(_name(client), permissions_of(client), groups_of(client)))
-
-
-def _name(client: Client) -> str | None:
-    return user_of(client) if client.scopes else None
+        return json_answer(CurrentUser(user_of(client), permissions_of(client), groups_of(client)))
 
 
 def permissions_of(client: Client) -> tuple[str, ...]:
@@ -126,4 +119,4 @@ def groups_of(client: Client) -> tuple[str, ...]:
     """The groups of its user."""
     if "admin" in client.scopes:
         return ("admins", "users")
-    return ("users",) if client.scopes - {"view"} else ("readonly",) if client.scopes else ("guests",)
+    return ("users",) if client.scopes - {"view"} else ("readonly",)
