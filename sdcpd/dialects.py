@@ -81,6 +81,8 @@ class Words(Struct, frozen=True):
 
     octoprint: str
     """``state.text``; an error adds ``": "`` and its text."""
+    state_id: str
+    """What the event ``PrinterStateChanged`` calls it."""
     flags: frozenset[str]
     """The OctoPrint flags that are true."""
     moonraker: str
@@ -88,26 +90,26 @@ class Words(Struct, frozen=True):
     prusalink: str
 
 
-def _row(octoprint: str, flags: str, moonraker: str, prusalink: str) -> Words:
-    return Words(octoprint, frozenset(flags.split()), moonraker, prusalink)
+def _row(octoprint: str, state_id: str, flags: str, moonraker: str, prusalink: str) -> Words:
+    return Words(octoprint, state_id, frozenset(flags.split()), moonraker, prusalink)
 
 
 WORDS: Mapping[Condition, Words] = {
-    Condition.OFFLINE: _row("Offline", "closedOrError", "standby", "OFFLINE"),
-    Condition.FAULT: _row("Error", "error closedOrError", "error", "ERROR"),
-    Condition.STARTUP: _row("Connecting", "closedOrError", "standby", "BUSY"),
-    Condition.READY: _row("Operational", "operational ready", "standby", "IDLE"),
-    Condition.FAILED: _row("Operational", "operational ready", "error", "ERROR"),
-    Condition.COMPLETE: _row("Operational", "operational ready", "complete", "FINISHED"),
-    Condition.STOPPED: _row("Operational", "operational ready", "cancelled", "STOPPED"),
-    Condition.ATTENTION: _row("Operational", "operational", "complete", "ATTENTION"),
-    Condition.TRANSFER: _row("Sending file to SD", "operational", "standby", "BUSY"),
-    Condition.STARTING: _row("Starting", "operational printing", "printing", "PRINTING"),
-    Condition.PRINTING: _row("Printing", "operational printing", "printing", "PRINTING"),
-    Condition.PAUSING: _row("Pausing", "operational printing pausing", "printing", "PRINTING"),
-    Condition.PAUSED: _row("Paused", "operational paused", "paused", "PAUSED"),
-    Condition.STOPPING: _row("Cancelling", "operational printing cancelling", "printing", "BUSY"),
-    Condition.BUSY: _row("Operational", "operational", "standby", "BUSY"),
+    Condition.OFFLINE: _row("Offline", "OFFLINE", "closedOrError", "standby", "OFFLINE"),
+    Condition.FAULT: _row("Error", "CLOSED_WITH_ERROR", "error closedOrError", "error", "ERROR"),
+    Condition.STARTUP: _row("Connecting", "CONNECTING", "closedOrError", "standby", "BUSY"),
+    Condition.READY: _row("Operational", "OPERATIONAL", "operational ready", "standby", "IDLE"),
+    Condition.FAILED: _row("Operational", "OPERATIONAL", "operational ready", "error", "ERROR"),
+    Condition.COMPLETE: _row("Operational", "OPERATIONAL", "operational ready", "complete", "FINISHED"),
+    Condition.STOPPED: _row("Operational", "OPERATIONAL", "operational ready", "cancelled", "STOPPED"),
+    Condition.ATTENTION: _row("Operational", "OPERATIONAL", "operational", "complete", "ATTENTION"),
+    Condition.TRANSFER: _row("Sending file to SD", "TRANSFERING_FILE", "operational", "standby", "BUSY"),
+    Condition.STARTING: _row("Starting", "STARTING", "operational printing", "printing", "PRINTING"),
+    Condition.PRINTING: _row("Printing", "PRINTING", "operational printing", "printing", "PRINTING"),
+    Condition.PAUSING: _row("Pausing", "PAUSING", "operational printing pausing", "printing", "PRINTING"),
+    Condition.PAUSED: _row("Paused", "PAUSED", "operational paused", "paused", "PAUSED"),
+    Condition.STOPPING: _row("Cancelling", "CANCELLING", "operational printing cancelling", "printing", "BUSY"),
+    Condition.BUSY: _row("Operational", "OPERATIONAL", "operational", "standby", "BUSY"),
 }
 """The table. OctoPrint counts everything between the start and the end but a pause as printing; only ``Sending file to
 SD`` makes Cura show the transfer; a completed print that waits for its confirmation is neither printing nor ready."""

@@ -100,6 +100,7 @@ class WebApp:
         )
         self.octoprint = OctoPrintApi(
             version,
+            epoch,
             fleet=fleet,
             store=store,
             jobs=jobs,
@@ -122,6 +123,7 @@ class WebApp:
             wall=wall,
         )
         self._front = FrontApi(fleet, documents, self._updates.present, config.sdcpd.site)
+        self._rules = (config.access, config.web)
         self.routes: tuple[Route, ...] = (
             *self._front.routes,
             Route("GET", "/healthz", None, self._healthz, content="text/plain"),
@@ -164,10 +166,13 @@ class WebApp:
         self._status.mode = config.status.mode
         self._mount.default = config.sdcpd.default_printer
         self._front.site = config.sdcpd.site
+        before, self._rules = self._rules, (config.access, config.web)
+        self.octoprint.push.configure(rules=before != self._rules)
 
     def stop(self) -> None:
-        """Ask every poller to come back later."""
+        """Ask every poller to come back later, and end the push."""
         self._updates.stop()
+        self.octoprint.push.stop()
 
     def _healthz(self, call: Call) -> Answer:
         """Whether the daemon answers, and what it cannot do at the moment."""

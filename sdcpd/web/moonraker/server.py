@@ -14,6 +14,7 @@ from sdcpd.dialects import klippy_of
 from sdcpd.fleet import Event, Fleet
 from sdcpd.logs import RECENT
 from sdcpd.web.answer import TEXT, Answer
+from sdcpd.web.lines import sentence_of
 from sdcpd.web.moonraker.endpoint import Ask, Endpoint
 from sdcpd.web.moonraker.form import no
 from sdcpd.web.moonraker.temperatures import Temperatures
@@ -135,11 +136,6 @@ class ServerEndpoints:
 
 
 def line_of(event: Event) -> str:
-    """One happening as a line of text."""
-    data = event.data
-    text = data.get("text")
-    if event.type == "message" and isinstance(text, str):
-        return text
-    words = [event.type.replace("_", " ")]
-    words += [str(data[key]) for key in ("file", "message") if data.get(key)]
-    return "// " + ": ".join(words)
+    """One happening as a line of text: what somebody said as it is, what happened as a comment."""
+    text = sentence_of(event)
+    return text if event.type == "message" else f"// {text}"

@@ -24,6 +24,7 @@ from sdcpd.web.octoprint.logins import Logins
 from sdcpd.web.octoprint.present import Present
 from sdcpd.web.octoprint.printer import PrinterEndpoints
 from sdcpd.web.octoprint.profiles import ProfileEndpoints
+from sdcpd.web.octoprint.push import Push
 from sdcpd.web.octoprint.selection import Selection
 from sdcpd.web.octoprint.settings import SettingsEndpoints
 from sdcpd.web.octoprint.users import UserEndpoints
@@ -39,6 +40,7 @@ class OctoPrintApi:
     def __init__(
         self,
         version: str,
+        epoch: str,
         *,
         fleet: Fleet,
         store: FileStore,
@@ -56,6 +58,19 @@ class OctoPrintApi:
         """The sessions that a login hands out."""
         self.present = Present(self.selection, store, documents)
         """State, job and progress, for the REST tree and the push."""
+        self.push = Push(
+            version,
+            epoch,
+            fleet=fleet,
+            store=store,
+            documents=documents,
+            present=self.present,
+            logins=self.logins,
+            keys=keys,
+            clock=clock,
+            wall=wall,
+        )
+        """What is told without being asked for."""
         self.common: tuple[Route, ...] = (
             *ServerEndpoint().routes,
             *UserEndpoints(self.logins).routes,
@@ -69,4 +84,8 @@ class OctoPrintApi:
             *AbsentEndpoints().routes,
         )
         """What every flavour of the tree has; a twin mount adds its own ``VersionEndpoint``."""
-        self.routes: tuple[Route, ...] = (*VersionEndpoint(version, Flavour.OCTOPRINT).routes, *self.common)
+        self.routes: tuple[Route, ...] = (
+            *VersionEndpoint(version, Flavour.OCTOPRINT).routes,
+            *self.common,
+            *self.push.routes,
+        )

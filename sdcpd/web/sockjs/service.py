@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
+from msgspec import Struct
 from twisted.internet.interfaces import IReactorTime
 
 from sdcpd.web.answer import Answer, json_answer
@@ -27,6 +28,17 @@ TEXT = "text/plain; charset=UTF-8"
 GO_AWAY = (3000, "Go away!")
 TOO_MANY = (1013, "Too many sessions")
 
+
+class Info(Struct, frozen=True):
+    """What a client can choose from. ``origins`` is a relic that every client ignores."""
+
+    entropy: int
+    """A random number below 2**32, for browsers that have no good ones."""
+    websocket: bool = False
+    origins: tuple[str, ...] = ("*:*",)
+    cookie_needed: bool = False
+
+
 P_contra = TypeVar("P_contra", contravariant=True)
 P = TypeVar("P")
 
@@ -42,7 +54,7 @@ class Application(Protocol[P_contra]):
         """A client has opened a session with this request."""
         ...
 
-    def asked(self, connection: Connection, call: Call) -> None:
+    def asked(self, connection: Connection, call: Call, place: P_contra) -> None:
         """The client of a session asks again, with the rights that it has now."""
         ...
 
@@ -57,7 +69,7 @@ class SockJs(Generic[P]):
         session = "/sockjs/<dotless:server>/<dotless:session>"
         self.routes = (
             Route("GET", "/sockjs", None, self.greet, content="text/plain"),
-            Route("GET", "/sockjs/info", None, self.info, dict[str, object]),
+            Route("GET", "/sockjs/info", None, self.info, Info),
             Route("GET", "/sockjs/websocket", None, self.no_websocket, status=404, content="text/plain"),
             Route("GET", f"{session}/websocket", None, self.no_websocket, status=404, content="text/plain"),
             Route("POST", f"{session}/xhr", None, self.poll, content="application/javascript", audited=False),
@@ -82,9 +94,9 @@ class SockJs(Generic[P]):
 
     def info(self, call: Call, place: P) -> Answer:
         """What a client can choose from: everything but WebSocket."""
-        entropy = secrets.randbits(32)
-        found = {"websocket": False, "origins": ["*:*"], "cookie_needed": False, "entropy": entropy}
-        return json_answer(found, headers={"Content-Type": "application/json; charset=UTF-8", **FRESH})
+        return json_answer(
+            Info(secrets.randbits(32)), headers={"Content-Type": "application/json; charset=UTF-8", **FRESH}
+        )
 
     def no_websocket(self, call: Call, place: P, server: str = "", session: str = "") -> Answer:
         """There is no WebSocket: ``info`` says so, and the other transports do the same."""
@@ -143,7 +155,7 @@ class SockJs(Generic[P]):
                 None if self._stopped else self.sessions.open(where, call.client, name, self._connecting(call, place))
             )
         if found.connection is not None:
-            self._application.asked(found.connection, call)
+            self._application.asked(found.connection, call, place)
         return found
 
     def _connecting(self, call: Call, place: P) -> Callable[[Session], Connection]:

@@ -153,7 +153,7 @@ class Echoes:
             session.close(3000, "Go away!")
         return echo
 
-    def asked(self, connection: Connection, call: Call) -> None:
+    def asked(self, connection: Connection, call: Call, place: str) -> None:
         self.asked_by.append(call.client.key)
 
 
