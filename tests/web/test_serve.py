@@ -60,6 +60,7 @@ class ServedFileTests(RealCase):
         ):
             reply = await self.get({"Range": f"bytes={text}"})
             self.assertEqual((reply.status, reply.body), (206, CONTENT[first : last + 1]), text)
+            self.assertEqual(reply.reason, "PARTIAL CONTENT")
             self.assertEqual(reply.headers["content-range"], f"bytes {first}-{last}/{size}")
             self.assertLessEqual(SECURE.items(), reply.headers.items())
 
