@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from OpenSSL.crypto import Error as TLSError
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
@@ -21,6 +20,7 @@ from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFacto
 from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 
+from sdcpd import tls
 from sdcpd.activation import Activation
 from sdcpd.checks import ENDPOINT_HINT
 from sdcpd.errors import ConfigError
@@ -88,13 +88,16 @@ class Listener(Service):
         """Bind the port; raises ``ConfigError`` that names the key if that fails."""
         if self._port is not None:
             return
+        tls.check(self.description, self.place)
+        unusable: tuple[type[Exception], ...]
+        unusable = (ValueError, TypeError, LookupError, OSError, *tls.errors(self.description))
         try:
             endpoint = serverFromString(self._reactor, _with_backlog(self.description))
             if isinstance(endpoint, AdoptedStreamServerEndpoint):
                 activation = Activation(endpoint)
                 endpoint = activation.take(self._reactor)
                 self._activation = activation
-        except (ValueError, TypeError, LookupError, OSError, TLSError) as error:
+        except unusable as error:
             raise ConfigError(
                 f"{self.place}: cannot use the endpoint {self.description!r}: {error}", self._advice(error)
             ) from error
@@ -121,7 +124,7 @@ class Listener(Service):
     def _advice(self, error: Exception) -> str:
         if self.description.startswith("systemd:"):
             return _SYSTEMD
-        return _FILES if isinstance(error, OSError | TLSError) else ENDPOINT_HINT
+        return _FILES if isinstance(error, (OSError, *tls.errors(self.description))) else ENDPOINT_HINT
 
     def startService(self) -> None:
         """Bind the port if that was not done with privileges before."""

@@ -1,4 +1,4 @@
-"""The twistd plugin's other half: options, and the one place where everything is put together.
+"""The twistd plugin's other half: the one place where everything is put together.
 
 One decision: this module alone imports a reactor and knows every other module; each of them knows only what it is
 handed here (DESIGN.md section 1).
@@ -12,7 +12,7 @@ import time
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from msgspec.structs import asdict
 from twisted.application.internet import TimerService
@@ -20,9 +20,7 @@ from twisted.application.service import IService, MultiService
 from twisted.internet.protocol import Factory
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import globalLogPublisher
-from twisted.python import usage
 
-from sdcpd import config as configuration
 from sdcpd import logs
 from sdcpd.appliance import Appliance, Part
 from sdcpd.broker.clients import CLIENTS_LIMITS, ClientsPolicy
@@ -48,6 +46,7 @@ from sdcpd.listener import Listener, Sparing
 from sdcpd.machine import look
 from sdcpd.notify import Supervision
 from sdcpd.offers import Offers
+from sdcpd.options import Options
 from sdcpd.orders import Orders
 from sdcpd.pictures import Pictures
 from sdcpd.plate import Gate
@@ -59,44 +58,14 @@ from sdcpd.web.app import WebApp
 from sdcpd.web.downloads import DownloadsSite
 from sdcpd.web.metrics import Door, MetricsApi
 
-__all__ = ["Options", "makeService"]
+__all__ = ["makeService"]
 
-DEFAULT_CONFIG = "/etc/sdcpd/sdcpd.toml"
 EXPIRY_INTERVAL = 3600.0
 """Seconds between two looks for files that are older than ``[files] keep``."""
 CLIENTS_SHARE = 0.75
 """The part of all descriptors that clients may use; the rest is for printers and files."""
 
 _log = logs.logger("sdcpd.tap")
-
-
-class Options(usage.Options):
-    """``twistd sdcpd``: everything else is in the configuration file."""
-
-    synopsis = "[--config FILE]"
-    longdesc = "The open hub for networked resin 3D printers that speak SDCP."
-    optParameters: ClassVar = [
-        ["config", "c", None, f"The configuration file [default: {DEFAULT_CONFIG}, if it exists]."]
-    ]
-
-    def parseOptions(self, options: Any = None) -> None:
-        """Like Twisted's, but an error is one line and exit status 1."""
-        try:
-            super().parseOptions(options)
-        except usage.UsageError as error:
-            raise SystemExit(f"sdcpd: {str(error).rstrip('.')}. Try: twistd sdcpd --help") from error
-
-    def opt_version(self) -> None:
-        """Display the version and exit."""
-        print(f"sdcpd {version('sdcpd')}")
-        raise SystemExit(0)
-
-    def load(self) -> Config:
-        """The configuration of the file in force; raises ``ConfigError``."""
-        path = self["config"]
-        if path is None and not Path(DEFAULT_CONFIG).exists():
-            return Config()
-        return configuration.load(Path(path or DEFAULT_CONFIG))
 
 
 def _beforehand(config: Config) -> list[Beforehand]:

@@ -10,9 +10,6 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Callable
-from contextlib import redirect_stdout
-from importlib.metadata import version
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +18,16 @@ from twisted.application.service import IService
 from twisted.internet import reactor as global_reactor  # noqa: TID251 (makeService takes no other)
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
-from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.client import Agent, readBody
 
 from sdcpd.logs import set_level
 from sdcpd.process import COLLECTION
-from sdcpd.tap import Options, makeService
+from sdcpd.tap import makeService
 from tests.end_to_end.processes import PATIENCE, TWISTD, Daemon
 from tests.fakes import discovery_reply
 from tests.sliced import goo_file
+from tests.test_options import options
 
 reactor: Any = global_reactor
 
@@ -51,54 +48,6 @@ listen = ["tcp:0:interface=127.0.0.1", "tcp:0:interface=127.0.0.1"]
 keep = "30d"
 {rest}
 """
-
-
-def options(*words: str) -> Options:
-    found = Options()
-    found.parseOptions(list(words))
-    return found
-
-
-class OptionsTests(SynchronousTestCase):
-    def test_default(self) -> None:
-        """Without a file every key has its default."""
-        if not Path("/etc/sdcpd/sdcpd.toml").exists():
-            self.assertEqual(options().load().mqtt.listen, "tcp:1883")
-
-    def test_file(self) -> None:
-        """The file that is named is read anew each time."""
-        path = Path(self.mktemp())
-        path.write_text('[mqtt]\nlisten = "tcp:1884"\n')
-        found = options("--config", str(path))
-        self.assertEqual(found.load().mqtt.listen, "tcp:1884")
-        path.write_text('[mqtt]\nlisten = "tcp:1885"\n')
-        self.assertEqual(found.load().mqtt.listen, "tcp:1885")
-
-    def test_version(self) -> None:
-        """``--version`` tells the version of sdcpd, not Twisted's."""
-        said = StringIO()
-        with redirect_stdout(said):
-            end = self.assertRaises(SystemExit, options, "--version")
-        self.assertEqual((end.code, said.getvalue()), (0, f"sdcpd {version('sdcpd')}\n"))
-
-    def test_unknown(self) -> None:
-        """An unknown option ends with one line that says where help is."""
-        error = self.assertRaises(SystemExit, options, "--colour")
-        self.assertIn("--help", str(error.code))
-        self.assertNotIn("\n", str(error.code))
-
-    def test_surplus(self) -> None:
-        """A word too many ends with one line of whole sentences."""
-        error = self.assertRaises(SystemExit, options, "sdcpd.toml")
-        self.assertEqual(error.code, "sdcpd: Wrong number of arguments. Try: twistd sdcpd --help")
-
-    def test_plugin(self) -> None:
-        """``twistd`` knows the daemon by its name."""
-        from twisted.application.service import IServiceMaker
-
-        (plugin,) = [found for found in getPlugins(IServiceMaker) if found.tapname == "sdcpd"]
-        self.assertIs(plugin.options, Options)
-        self.assertIs(plugin.makeService, makeService)
 
 
 class RefusalTests(SynchronousTestCase):

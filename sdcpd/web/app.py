@@ -6,6 +6,7 @@ One decision: each API is a list of routes made from what it was handed; this mo
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -146,7 +147,7 @@ class WebApp:
         )
         self._tree = tree(self.routes, self._access, self._mount.form_of)
         self._streams = streams(self.routes)
-        self._described = msgspec.json.encode(openapi(self.routes, version))
+        self._version = version
 
     def resource(self) -> IResource:
         """The tree of all routes."""
@@ -182,3 +183,7 @@ class WebApp:
     def _openapi(self, call: Call) -> Answer:
         """This API, described as OpenAPI 3.1."""
         return Answer(200, self._described)
+
+    @cached_property
+    def _described(self) -> bytes:
+        return msgspec.json.encode(openapi(self.routes, self._version))

@@ -17,9 +17,9 @@ from twisted.python.usage import Options as UsageOptions
 from twisted.trial.unittest import SynchronousTestCase
 
 from sdcpd import info, keytool
+from sdcpd.options import Options
 from sdcpd.simulator.tap import Options as SimulatorOptions
 from sdcpd.simulator.verbs import VERBS
-from sdcpd.tap import Options
 
 ROOT = Path(__file__).parents[2]
 DEBIAN = ROOT / "debian"

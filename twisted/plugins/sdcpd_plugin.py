@@ -1,3 +1,3 @@
 from twisted.application.service import ServiceMaker
 
-sdcpd = ServiceMaker("sdcpd", "sdcpd.tap", "The open hub for networked resin 3D printers.", "sdcpd")
+sdcpd = ServiceMaker("sdcpd", "sdcpd.launch", "The open hub for networked resin 3D printers.", "sdcpd")

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from sdcpd import config, tls
+from sdcpd.errors import ConfigError
+
+TLS = "ssl:8443:privateKey=/etc/sdcpd/tls.pem"
+
+
+class WantedTests(SynchronousTestCase):
+    def test_nobody(self) -> None:
+        """A configuration without a TLS port does not need it."""
+        self.assertFalse(tls.wanted(config.Config()))
+        self.assertFalse(tls.wanted(config.parse('web.listen = ["tcp:8080", "unix:/run/sdcpd/ssl:"]')))
+
+    def test_any(self) -> None:
+        """One port with TLS is enough, of the pages or of the MQTT clients."""
+        self.assertTrue(tls.wanted(config.parse(f'web.listen = ["tcp:8080", "{TLS}"]')))
+        self.assertTrue(tls.wanted(config.parse(f'mqtt.clients.listen = "{TLS}"')))
+
+
+class LeftOutTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        modules: dict[str, object] = sys.modules  # type: ignore[assignment]
+        kept = {name: module for name, module in modules.items() if name.partition(".")[0] == "OpenSSL"}
+        for name in kept:
+            del modules[name]
+        self.addCleanup(modules.update, kept)
+        self.addCleanup(modules.pop, "OpenSSL", None)  # the first to be done
+
+    def test_check(self) -> None:
+        """A reload that asks for TLS where it was left out is refused, and says that a restart will do."""
+        tls.check(TLS, "[web] listen")
+        tls.leave_out()
+        error: ConfigError = self.assertRaises(ConfigError, tls.check, TLS, "[web] listen")
+        self.assertTrue(error.message.startswith("[web] listen: "))
+        self.assertIn("Restart", error.hint)
+        tls.check("tcp:8080", "[web] listen")
+
+    def test_left_out(self) -> None:
+        """What is left out is not there for whoever tries, as where it was never installed."""
+        tls.leave_out()
+        with self.assertRaises(ImportError):
+            import OpenSSL  # noqa: F401
+
+    def test_loaded_already(self) -> None:
+        """What somebody has loaded already stays."""
+        loaded = sys.modules["OpenSSL"] = ModuleType("OpenSSL")
+        tls.leave_out()
+        tls.check(TLS, "[web] listen")
+        self.assertIs(sys.modules["OpenSSL"], loaded)
+
+
+class ErrorsTests(SynchronousTestCase):
+    def test_kinds(self) -> None:
+        """A wrong key is an error of OpenSSL's; ports without TLS never ask for it."""
+        from OpenSSL.crypto import Error
+
+        self.assertEqual(tls.errors("tcp:8080"), ())
+        self.assertEqual(tls.errors(TLS), (Error,))
