@@ -22,6 +22,7 @@ from sdcpd.fleet import Fleet
 from sdcpd.index import FileIndex
 from sdcpd.journal import PrintPage, PrintQuery
 from sdcpd.logs import logger
+from sdcpd.pace import Pace
 from sdcpd.plates import PlateRecords, Plates, noted
 from sdcpd.printer import Printer, Run
 from sdcpd.prints import Tally, Watch
@@ -98,6 +99,7 @@ class History:
         self._wears = journal.wears()
         self._indexes: dict[str, FileIndex] = {}
         self._tallies: dict[str, Tally] = {}
+        self._paces: dict[str, tuple[str, Pace]] = {}
         self._watches: dict[str, Watch] = {}
         for printer in fleet:
             self.appeared(printer)
@@ -111,7 +113,8 @@ class History:
             self._count(record)
 
     def _count(self, record: PrintRecord) -> None:
-        self._tallies[record.printer] = Tally(record.layers, self._clock.seconds())
+        tally = self._tallies[record.printer] = Tally(record.layers, self._clock.seconds())
+        self._paces[record.printer] = (record.id, tally.pace)
         self._fleet.run(record.printer, Run(record.id, record.started, record.planned_s))
         if record.md5 is not None:
             read = self._index_of(record.md5)
@@ -136,6 +139,10 @@ class History:
         printer = self._fleet.find(record.printer)
         if printer is not None and printer.run is not None and printer.run.id == record.id:
             self._fleet.run(printer.id, replace(printer.run, ratio=learned(page.prints)))
+
+    def pace(self, mainboard_id: str) -> tuple[str, Pace] | None:
+        """The layer times of the print on a printer, or of its last one since the daemon began, with its id."""
+        return self._paces.get(mainboard_id)
 
     # -- prints of ours: they are written with their job -------------------------------------------------------
 

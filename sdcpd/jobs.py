@@ -76,7 +76,7 @@ class Jobs:
         self._holds = Holds(store)
         self.plates = Plates(fleet, journal, wall, gate)
         """What is known of the printers' plates."""
-        self._history = History(
+        self.history = History(
             fleet=fleet,
             plates=self.plates,
             journal=journal,
@@ -304,11 +304,11 @@ class Jobs:
     def _changed(self, before: Printer | None, after: Printer) -> None:
         if before is None:
             self.plates.appeared(after)
-            self._history.appeared(after)
+            self.history.appeared(after)
         self._look(before, after)
         if after.status is not None and (before is None or before.status is not after.status):
             self.plates.look(self._fleet.get(after.id))
-            self._history.look(self._fleet.get(after.id), self._adopt)
+            self.history.look(self._fleet.get(after.id), self._adopt)
 
     def _adopt(self, printer: Printer) -> bool:
         """Whether a print that has begun at the printer itself is one that a job was waiting for."""
@@ -347,7 +347,7 @@ class Jobs:
         """Judge what does not move; to be called about once a second."""
         for flow in list(self._flows.values()):
             flow.time()
-        self._history.sweep()
+        self.history.sweep()
         self._line.look()
         self._fitting.keep({job.md5 for job in self._line.of("")})
 
@@ -360,7 +360,7 @@ class Jobs:
             offers=self._offers,
             journal=self._journal,
             plates=self.plates,
-            history=self._history,
+            history=self.history,
             clock=self._clock,
             wall=self._wall,
             ended=self._ended,

@@ -10,6 +10,7 @@ from collections import deque
 from statistics import median
 
 from sdcpd.codec.status import RUNNING, Generation, Phase, Status, phase_of
+from sdcpd.pace import Pace
 from sdcpd.progress import AT_WORK, JobState, Print, Verdict
 
 __all__ = ["STALL_FACTOR", "STALL_LEAST", "Tally", "Watch"]
@@ -91,6 +92,8 @@ class Tally:
         """Seconds that it has been paused."""
         self.stalled = False
         """Whether it makes no progress although it is not paused."""
+        self.pace = Pace()
+        """How long its layers took, from the first one whose beginning was seen."""
         self._times: deque[float] = deque(maxlen=_REMEMBERED)
         self._since = now
         self._known = False
@@ -107,6 +110,7 @@ class Tally:
             return
         if self._known:  # the first layer that is seen may have begun long ago
             self._times.append((now - self._since) / (layer - self.layers))
+            self.pace.add(layer, layer - self.layers, now - self._since)
         self.layers, self._since, self._known = layer, now, True
         self.stalled = False
 

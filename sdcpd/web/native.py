@@ -47,6 +47,14 @@ class PlateRequest(Struct, frozen=True, forbid_unknown_fields=True):
     revision: int | None = None
 
 
+class PaceDocument(Struct, frozen=True):
+    """How long layers took. ``print`` is the print's id in the history, null if none was seen."""
+
+    print: str | None
+    points: list[tuple[int, float]]
+    """Up to which layer, and the seconds that each layer took since the point before."""
+
+
 class NativeApi:
     """Handlers over the fleet and the jobs."""
 
@@ -76,6 +84,7 @@ class NativeApi:
             Route("POST", f"{one}/pause", "control", self.pause, AckDocument, also=(404, 409, 503, 504)),
             Route("POST", f"{one}/resume", "control", self.resume, AckDocument, also=(404, 409, 503, 504)),
             Route("POST", f"{one}/stop", "control", self.stop, AckDocument, also=(404, 409, 503, 504, 507)),
+            Route("GET", f"{one}/pace", "view", self.pace, PaceDocument, also=(404,)),
             Route("GET", "/v1/jobs", "view", self.jobs, list[JobDocument], limited=True),
             Route("GET", "/v1/jobs/<job_id>", "view", self.job, JobDocument, also=(404,), limited=True),
         )
@@ -134,6 +143,11 @@ class NativeApi:
     def stop(self, call: Call, name: str) -> Deferred[Answer]:
         """Stop the print, or cancel a delivery before its start."""
         return stopped(self._jobs, self._fleet.get(name)).addCallback(_acknowledged)
+
+    def pace(self, call: Call, name: str) -> Answer:
+        """How long the layers of the present print took, or of the last one; some hundred points at most."""
+        found = self._jobs.history.pace(self._fleet.get(name).id)
+        return json_answer(PaceDocument(None, []) if found is None else PaceDocument(found[0], found[1].points))
 
     def jobs(self, call: Call) -> Answer:
         """The remembered jobs, oldest first."""

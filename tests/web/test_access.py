@@ -77,6 +77,7 @@ class AddressTests(AccessCase):
         ("POST", "/v1/printers/<name>/pause", "control", 404),
         ("POST", "/v1/printers/<name>/resume", "control", 404),
         ("POST", "/v1/printers/<name>/stop", "control", 404),
+        ("GET", "/v1/printers/<name>/pace", "view", 404),
         ("GET", "/v1/history", "view", 200),
         ("GET", "/v1/history/totals", "view", 200),
         ("GET", "/v1/history.csv", "view", 200),

@@ -359,3 +359,27 @@ class JobTests(NativeCase):
     def test_unknown(self) -> None:
         """A job that never was is not found."""
         self.assert_refused(self.rig.get("/v1/jobs/nothing"), 404, "unknown_job")
+
+
+class PaceTests(NativeCase):
+    """``GET .../pace``."""
+
+    def pace(self) -> Any:
+        return self.rig.get(f"{BASE}/pace").json
+
+    def test_pace(self) -> None:
+        """The layer times of a print are told while it runs and after its end, until the next one begins."""
+        self.assertEqual(self.pace(), {"print": None, "points": []})
+        self.rig.publish(printing(1))
+        for layer in (2, 3, 5):
+            self.rig.clock.advance(9.5)
+            self.rig.publish(printing(layer))
+        first = self.pace()
+        self.assertEqual(first["print"], self.rig.get(BASE).json["print"])
+        self.assertEqual(first["points"], [[2, 10.0], [3, 10.0], [5, 5.0]])
+        self.rig.publish(Status((0,), 1, PrintInfo(16, 100, 100, filename="plate.goo")))
+        self.assertEqual(self.pace()["points"][:3], first["points"])
+        self.rig.publish(printing(1, filename="other.goo"))
+        second = self.pace()
+        self.assertNotEqual(second["print"], first["print"])
+        self.assertEqual(second["points"], [])
