@@ -78,8 +78,8 @@ def _waiting(printer: Printer, phase: Phase) -> Glance:
         return Glance("Needs a decision", "held")
     if printer.reachability is Reachability.ELSEWHERE:
         return Glance("Used by another program")
-    if printer.reachability is Reachability.STALE and printer.message is not None:
-        return Glance("Cannot connect", "connection")
+    if printer.reachability is Reachability.STALE:
+        return Glance("Cannot connect", "connection") if printer.message is not None else Glance("Not live")
     if phase is Phase.IDLE and job is not None and job.reason == "waiting_for_start":
         return Glance("Ready to start", "start")
     return Glance(_WORDS[phase])

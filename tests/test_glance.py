@@ -79,4 +79,5 @@ class GlanceTests(SynchronousTestCase):
         delivered = replace(JOB, state=JobState.DELIVERED, ended=None, reason="waiting_for_start")
         self.check("Ready to start", "start", IDLE, job=delivered)
         self.check("Cannot connect", "connection", IDLE, reachability=Reachability.STALE, message="Firewall?")
-        self.check("Ready", None, IDLE, reachability=Reachability.STALE)
+        self.check("Not live", None, IDLE, reachability=Reachability.STALE)
+        self.check("Printing", None, AT_WORK, reachability=Reachability.STALE)

@@ -96,7 +96,7 @@ class FrontApi:
         sees = "view" in client.scopes
         present = self._present(client) if sees else b"null"
         me = msgspec.json.encode(me_document(client, self._fleet))
-        base = f"/page/{self._version}"
+        base = f"page/{self._version}"
         filled = {
             "site": html.escape(self.site or "sdcpd"),
             "base": base,

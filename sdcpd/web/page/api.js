@@ -21,6 +21,9 @@ export function keep(place, text) {
 
 export const hasKey = () => key !== "";
 
+/** An address of the daemon as seen from this page, which may stand behind a prefix. */
+export const at = (path) => `.${path}`;
+
 /** Use this key from now on; an empty one is none. */
 export function useKey(text) {
   key = text;
@@ -56,7 +59,7 @@ export async function ask(method, path, body, { signal, trial } = {}) {
     options.body = JSON.stringify(body);
     options.headers["Content-Type"] = "application/json";
   }
-  const answer = await fetch(path, options);
+  const answer = await fetch(at(path), options);
   const json = (answer.headers.get("Content-Type") || "").startsWith("application/json");
   const document = json ? await answer.json() : null;
   if (!answer.ok) throw new Refused(answer.status, document?.error || {}, answer.headers);

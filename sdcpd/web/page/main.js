@@ -55,6 +55,28 @@ function headline() {
   document.title = `${needing ? `(${needing}) ` : ""}${view.title()} - ${site}`;
 }
 
+// -- files that are dropped anywhere -------------------------------------------------------------------------
+
+addEventListener("dragover", (event) => {
+  if (!event.dataTransfer.types.includes("Files")) return;
+  event.preventDefault();
+  set(document.documentElement, "data-drop", true);
+});
+for (const type of ["dragleave", "drop"])
+  addEventListener(type, (event) => {
+    if (type === "drop" || !event.relatedTarget) set(document.documentElement, "data-drop", false);
+  });
+addEventListener("drop", (event) => {
+  const dropped = [...event.dataTransfer.files];
+  if (!dropped.length) return;
+  event.preventDefault();
+  if (!view.drop) {
+    location.hash = "#/files";
+    route();
+  }
+  view.drop(dropped);
+});
+
 // -- the tools in the bar ------------------------------------------------------------------------------------
 
 const dark = matchMedia("(prefers-color-scheme: dark)");

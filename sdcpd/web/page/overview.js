@@ -28,7 +28,7 @@ export const PRINTING = new Set(["CHECKING", "PREPARING", "PRINTING", "PAUSING",
 export function mood(printer) {
   if (printer.needs) return "needs";
   if (AT_WORK.has(printer.phase)) return "work";
-  return printer.phase === "OFFLINE" || printer.reachability === "owned elsewhere" ? "away" : "ready";
+  return printer.online ? "ready" : "away";
 }
 
 const GROUPS = [
@@ -126,7 +126,8 @@ function update(element, printer) {
   const still = printer.job && printer.job.md5 ? `/v1/files/${printer.job.md5}/thumbnail.png?size=290` : null;
   set(parts.image, "data-kind", path ? "layer" : "thumbnail");
   if (path) picture(parts.image, path, `${path}#${printer.file}/${printer.layer}`);
-  else picture(parts.image, here === "away" && !printer.needs ? null : still);
+  else picture(parts.image, still);
+  show(parts.image.parentElement, path || still);
   const words = advice(printer);
   show(parts.need, Boolean(printer.needs || words));
   tell(parts.need.firstChild, words);

@@ -2,9 +2,9 @@
 // One idea: a picture is asked for only when it is another one than the one shown and somebody can see it; it is
 // fetched with the key in a header, never two at a time for one place, and its memory is given back.
 
-import { headers } from "./api.js";
+import { at, headers } from "./api.js";
 
-const LEAST = 700; // ms between two pictures of one place
+const LEAST = 300; // ms between two pictures of one place
 const places = new WeakMap();
 
 const watcher = new IntersectionObserver(
@@ -48,7 +48,7 @@ class Place {
   async fetch(wanted) {
     const more = this.etag && this.path === wanted.path ? { "If-None-Match": this.etag } : {};
     try {
-      const answer = await fetch(wanted.path, { headers: headers(more), cache: "default" });
+      const answer = await fetch(at(wanted.path), { headers: headers(more), cache: "default" });
       if (this.wanted?.path !== wanted.path) return; // another file meanwhile
       if (answer.ok) {
         this.etag = answer.headers.get("ETag") || "";
