@@ -6,6 +6,7 @@
 #   make bench   the benchmarks  make run     the daemon with the checkout's own state
 #   make node    npm packages that some tests drive
 #   make deb     the Debian package, into build/deb
+#   make test-deb    the package of make deb, in a clean Debian 12 (as root)
 #   make lock    the lock files, anew, from setup.py
 
 PYTHON ?= python3
@@ -17,7 +18,7 @@ TEST ?= tests
 WORKERS ?= $(shell echo $$(( $$(nproc) + 1 )))
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test lint nightly bench run node deb lock clean
+.PHONY: demo test lint nightly bench run node deb test-deb lock clean
 
 $(STAMP): requirements-dev.lock setup.py
 	@echo "Setting up $(VENV) (once; about a minute)"
@@ -65,6 +66,9 @@ build/node/installed: tests/node/package.json
 
 deb:
 	@sh debian/scripts/build.sh
+
+test-deb: deb
+	@sh tests/package/run.sh
 
 lock:
 	@$(PYTHON) -m venv --clear build/lock

@@ -9,7 +9,6 @@ fail() {
 }
 
 command -v apt-get >/dev/null || fail "needs Debian 12 or a system like it, with apt-get: there is none here."
-command -v git >/dev/null || fail "needs git, which lists the files of the checkout: apt-get install git."
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then
@@ -34,11 +33,17 @@ if [ -n "$missing" ]; then
         fail "cannot install$missing; apt-get says above why."
 fi
 
-# A copy of what git knows or would take, as it is in the checkout: a build leaves nothing behind in that.
+# A copy of what git knows or would take, as it is in the checkout: a build leaves nothing behind in that. Where git does
+# not know the place (an unpacked archive), it is everything but what the Makefile makes.
 rm -rf build/deb
 mkdir -p build/deb/source
-git ls-files --cached --others --exclude-standard -z |
-    tar --create --null --files-from=- --ignore-failed-read --file=- 2>/dev/null | tar --extract --directory=build/deb/source
+if git ls-files --cached --others --exclude-standard -z >build/deb/files 2>/dev/null; then
+    # Files that are deleted and not yet committed so are in that list.
+    tar --create --null --files-from=build/deb/files --ignore-failed-read --file=- 2>/dev/null
+else
+    tar --create --exclude=./.venv --exclude=./build --exclude=./.run --exclude=./.git --file=- .
+fi | tar --extract --directory=build/deb/source
+rm -f build/deb/files
 cd build/deb/source
 dpkg-buildpackage --no-sign --build=binary
 cd ..

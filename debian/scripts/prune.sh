@@ -24,6 +24,7 @@ rm -f twisted/plugins/twisted_conch.py twisted/plugins/twisted_mail.py twisted/p
     twisted/plugins/twisted_words.py twisted/plugins/twisted_runner.py
 find . -depth -type d -empty -delete
 # No module is a program here.
+find . -name '*.py' -exec chmod a-x {} +
 find . -name '*.py' -exec sed -i '1s/^#!.*/#/' {} +
 
 # The programs: twistd runs the daemon, the others are sdcpd's own. The configuration is /etc/sdcpd/sdcpd.toml.

@@ -242,7 +242,7 @@ def _engine(url: URL, arguments: Mapping[str, object], **more: Any) -> Engine:
     except (ImportError, NoSuchModuleError) as error:
         raise ConfigError(
             "[journal] url: PostgreSQL needs the package psycopg, which is not installed",
-            "Install sdcpd[postgresql], or leave the URL empty.",
+            "Install sdcpd[postgresql] (beside the Debian package: libpq5), or leave the URL empty.",
         ) from error
 
 

@@ -26,6 +26,8 @@ from typing import Any, Self
 __all__ = ["Daemon", "Printers", "Server", "free_tcp_port", "free_udp_port", "loopback_network", "samples"]
 
 TWISTD = Path(sys.executable).with_name("twistd")
+INSTALLED = os.environ.get("SDCPD_COMMANDS", "")
+"""Where installed commands are, as ``/usr/bin``: they are run then instead of the checkout's plugins."""
 PATIENCE = 60.0
 """Seconds after which a wait fails: far more than anything needs."""
 
@@ -59,6 +61,13 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
+def _plugin(name: str) -> list[str]:
+    """The words that run a twistd plugin, ours or the installed one."""
+    if INSTALLED:
+        return [str(Path(INSTALLED, name))]
+    return [str(TWISTD), "--nodaemon", "--pidfile=", name]
+
+
 class Server:
     """One process whose log can be waited for; also a context manager that ends it.
 
@@ -79,7 +88,7 @@ class Server:
         self._news = Condition()
         self._over = False
         self.process = subprocess.Popen(
-            [*before, str(TWISTD), "--nodaemon", "--pidfile=", *arguments],
+            [*before, *_plugin(arguments[0]), *arguments[1:]],
             cwd=directory,
             env={**os.environ, **(environment or {})},
             pass_fds=descriptors,
