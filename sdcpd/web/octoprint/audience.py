@@ -242,8 +242,8 @@ class Audience:
     def _since(self, event: Event, type: str) -> float | None:
         for key in ("job", "print"):
             value = event.data.get(key)
-            for earlier in reversed(self._fleet.events):
-                if value and earlier.seq < event.seq and earlier.type == type and earlier.data.get(key) == value:
+            for earlier in reversed(self._fleet.events) if value else ():
+                if earlier.seq < event.seq and earlier.type == type and earlier.data.get(key) == value:
                     return event.time - earlier.time
         return None
 

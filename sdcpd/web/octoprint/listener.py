@@ -27,6 +27,9 @@ NOBODY = (1008, "auth expected")
 RESERVE = 32
 """Messages of a session that are kept free of news about other clients."""
 
+LONGEST = 4096
+"""Characters of a message of a client."""
+
 _log = logger("sdcpd.web.octoprint")
 
 
@@ -75,6 +78,7 @@ class Listener:
     """One client; ``client`` is who asked for its session, if that one may hear of the printer."""
 
     __slots__ = (
+        "_asked",
         "_clock",
         "_core",
         "_due",
@@ -99,6 +103,7 @@ class Listener:
         self._clock = clock
         self._state = _State.NOBODY
         self._wanted = EVERYTHING
+        self._asked: object = None
         self._throttle = 1
         self._seen = 0
         self._core = b""
@@ -116,6 +121,7 @@ class Listener:
         self._hush()
         if self._state is _State.NOBODY:
             self._state = _State.NEW
+            self._subscribe()
             self.offer()
 
     def dismiss(self, reason: str) -> None:
@@ -134,14 +140,15 @@ class Listener:
 
     def received(self, message: object) -> None:
         """A message of the client; what cannot be understood is ignored, as the real server does."""
+        text = message if isinstance(message, str) else msgspec.json.encode(message)
         try:
-            said = msgspec.json.decode(message) if isinstance(message, str) else message
+            if len(text) > LONGEST:
+                raise ValueError(f"expected at most {LONGEST} characters, found {len(text)}")
+            said = msgspec.json.decode(text)
             if isinstance(said, dict):
                 self._obey(said)
         except (ValueError, RecursionError) as error:
-            _log.debug(
-                "{address} says on the push what cannot be understood: {error}", address=self.address, error=error
-            )
+            self._puzzled(error)
 
     def _obey(self, said: dict[str, Any]) -> None:
         if "auth" in said:
@@ -156,8 +163,21 @@ class Listener:
                 self._due.cancel()
                 self._on_time()
         elif "subscribe" in said:
-            self._wanted = subscription_of(said["subscribe"])
-            self.offer()
+            self._asked = said["subscribe"]
+            if self._state is not _State.NOBODY:
+                self._subscribe()
+                self.offer()
+
+    def _subscribe(self) -> None:
+        """Read its last wishes, which costs something: not before it has a right to any."""
+        asked, self._asked = self._asked, None
+        try:
+            self._wanted = self._wanted if asked is None else subscription_of(asked)
+        except ValueError as error:
+            self._puzzled(error)
+
+    def _puzzled(self, error: Exception) -> None:
+        _log.debug("{address} says what cannot be understood: {error}", address=self.address, error=error)
 
     # -- what it hears ---------------------------------------------------------------------------------------
 

@@ -11,10 +11,12 @@ from collections.abc import Iterable
 
 import msgspec
 
-__all__ = ["HEARTBEAT", "OPEN", "Broken", "closing", "encoded", "framed", "received"]
+__all__ = ["HEARTBEAT", "MOST_AT_ONCE", "OPEN", "Broken", "closing", "encoded", "framed", "received"]
 
 OPEN = b"o"
 HEARTBEAT = b"h"
+MOST_AT_ONCE = 64
+"""Messages that a client may send in one request."""
 _MANGLED = re.compile("[\u200c-\u200f\u2028-\u202f\u2060-\u206f\ufff0-\uffff]")
 """What browsers may change on its way through a response; below the space JSON escapes everything anyway."""
 
@@ -49,4 +51,7 @@ def received(body: bytes) -> list[object]:
         found = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Broken("Broken JSON encoding.") from None
-    return found if isinstance(found, list) else [found]
+    messages = found if isinstance(found, list) else [found]
+    if len(messages) > MOST_AT_ONCE:
+        raise Broken(f"At most {MOST_AT_ONCE} messages at once.")
+    return messages

@@ -456,6 +456,21 @@ class SubscriptionTests(PushCase):
         self.assertEqual(self.listener.send('[{"subscribe": {"state": 1}}, 7, null]').status, 204)
         self.assertIn("current", [name for name, _ in self.heard()])
 
+    def test_too_long(self) -> None:
+        """A message that is longer than any that means something is not read."""
+        self.say(self.listener, subscribe={"events": ["x" * 4096]})
+        self.assertIn("current", [name for name, _ in self.heard()])
+
+    def test_before_login(self) -> None:
+        """What a client wishes before it says who it is holds from then on; nonsense holds up nobody."""
+        for wish, heard in (({"events": ["PrintPaused"]}, []), ({"state": 7}, ["history"])):
+            client = self.client("203.0.113.5")
+            stream = client.stream()
+            self.hear(stream)
+            self.say(client, subscribe=wish)
+            client.begin("POST", "xhr", b"", {"X-Api-Key": self.rig.admin})  # turned away, and known from now on
+            self.assertEqual(self.names(stream), heard)
+
     def test_plain_object(self) -> None:
         """A message that is an object and not the text of one is understood as well."""
         self.assertEqual(self.listener.send('{"subscribe": {}}').status, 204)

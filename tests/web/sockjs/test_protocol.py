@@ -147,6 +147,7 @@ class XhrTests(ProtocolCase):
             ('["x', b"Broken JSON encoding."),
             (b'["\xff"]', b"Broken JSON encoding."),
             ("[" * 5000, b"Broken JSON encoding."),
+            (json.dumps(["x"] * 65), b"At most 64 messages at once."),
             ("", b"Payload expected."),
         ):
             reply = client.send(body)

@@ -8,8 +8,11 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from sdcpd.web.client import Client
+from sdcpd.web.site import Site
+from sdcpd.web.sockjs.receivers import Stream, Wire
 from sdcpd.web.sockjs.session import EXPIRY, HEARTBEAT_EVERY, MOST_BYTES, MOST_WAITING, STALL, Connection, Session
 from sdcpd.web.sockjs.sessions import MOST, MOST_PER_ADDRESS, Sessions
+from tests.web.rig import RealCase
 from tests.web.sockjs.rig import Echo, SockCase
 
 SLOW = 'c[1011,"slow client"]\n'
@@ -221,6 +224,31 @@ class SlowTests(SockCase):
         self.send(MOST_WAITING + 1)
         other.send('["x"]')
         self.assertTrue(stream.read().endswith('a["x"]\n'))
+
+
+class RealSlowTests(RealCase):
+    """The same over a real connection, where the kernel says how much may wait."""
+
+    async def test_cut_off(self) -> None:
+        """What waits for a client that reads nothing is bounded, and it is hung up on when there is too much."""
+        found = Sessions(Clock()).open("here", client_at("127.0.0.1"), "slow", connected)
+        assert found is not None
+        stream = Stream(found, Wire("text/plain", b"", b"", b"\n"))
+        stream._left = 2**40  # the limit of a stream would end it before the kernel's buffers are full
+        port = self.listen(Site(stream, lambda method, path: False, self.reactor))
+        exchange = self.connect(port, "GET", "/")
+        await exchange.began
+        message = b'"' + b"x" * 60_000 + b'"'
+        sent = 0
+        while found.ready:
+            found.send(message)
+            sent += 1
+            self.assertLess(sent, 1000, "it never blocks")
+        for _ in range(MOST_WAITING + 1):
+            found.send(b'"more"')
+        self.assertFalse(found.is_open)
+        exchange.go_on()
+        self.assertNotIn(b"more", await exchange.done)
 
 
 class NumberTests(SockCase):
