@@ -50,6 +50,11 @@ class Usage(NamedTuple):
     free: int
     """What the disk has left."""
 
+    @property
+    def room(self) -> int:
+        """What may still come."""
+        return min(self.free, max(0, self.quota - self.used)) if self.quota else self.free
+
 
 class FileStore:
     """All files that were uploaded, under one directory.

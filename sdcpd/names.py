@@ -12,7 +12,17 @@ from collections.abc import Collection
 
 from sdcpd.errors import BadName, NameTaken
 
-__all__ = ["DEEPEST", "LONGEST_NAME", "LONGEST_PATH", "base_name", "check_free", "display_name", "inside", "wire_stem"]
+__all__ = [
+    "DEEPEST",
+    "LONGEST_NAME",
+    "LONGEST_PATH",
+    "above",
+    "base_name",
+    "check_free",
+    "display_name",
+    "inside",
+    "wire_stem",
+]
 
 LONGEST_NAME = 200
 """UTF-8 bytes of each part of a display name: any file system and any header can carry it."""
@@ -64,6 +74,11 @@ def _check_part(part: str, name: str) -> None:
 def base_name(name: str) -> str:
     """The name without its folders."""
     return name.rpartition("/")[2]
+
+
+def above(name: str) -> str:
+    """The folder that a file or a folder is in; empty for the root."""
+    return name.rpartition("/")[0]
 
 
 def inside(name: str, folder: str) -> bool:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 
 from sdcpd.errors import BadCursor, ConfigError, StoreFull, Unrecorded
 from sdcpd.journal import versions
-from sdcpd.journal.prints import PrintPage, PrintQuery, Totals, find, find_one, sum_up
+from sdcpd.journal.prints import Outcomes, PrintPage, PrintQuery, Totals, count_up, find, find_one, sum_up
 from sdcpd.journal.tables import JOBS, KEPT, KINDS, PRINTS, Name, Record, row_of
 from sdcpd.logs import logger
 from sdcpd.progress import Job
@@ -159,6 +159,11 @@ class Database:
         """Sums over the history."""
         with self._asked() as connection:
             return sum_up(connection, query)
+
+    def outcomes(self, query: PrintQuery) -> Mapping[str, Outcomes]:
+        """How the prints of each file ended."""
+        with self._asked() as connection:
+            return count_up(connection, query)
 
     @contextmanager
     def _asked(self) -> Iterator[Connection]:

@@ -7,7 +7,7 @@ can, the newest of each record only. Whoever must not go on before it is safe wa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from sdcpd.errors import SdcpdError, StoreError
 from sdcpd.journal.database import Database, said
-from sdcpd.journal.prints import PrintPage, PrintQuery, Totals
+from sdcpd.journal.prints import Outcomes, PrintPage, PrintQuery, Totals
 from sdcpd.journal.tables import KEPT, KINDS, Name, Record, name_of
 from sdcpd.journal.takeover import take_over
 from sdcpd.logs import logger
@@ -228,6 +228,10 @@ class Journal:
     def totals(self, query: PrintQuery) -> Deferred[Totals]:
         """Sums over all prints that the query wants. Fails with ``StoreError``."""
         return self._ask(self._database.totals, query)
+
+    def outcomes(self, query: PrintQuery) -> Deferred[Mapping[str, Outcomes]]:
+        """How the prints that the query wants ended, by the file's name in small letters. Fails with ``StoreError``."""
+        return self._ask(self._database.outcomes, query)
 
     def _ask(self, function: Callable[..., T], question: Any) -> Deferred[T]:
         """Ask once everything that was written until now is there, if it can be."""

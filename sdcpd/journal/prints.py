@@ -19,7 +19,7 @@ from sdcpd.errors import BadCursor
 from sdcpd.journal.tables import PRINTS
 from sdcpd.records import PrintRecord, PrintResult
 
-__all__ = ["MOST", "PrintPage", "PrintQuery", "Totals", "find", "find_one", "sum_up"]
+__all__ = ["MOST", "Outcomes", "PrintPage", "PrintQuery", "Totals", "count_up", "find", "find_one", "sum_up"]
 
 MOST = 500
 """Prints on one page."""
@@ -39,6 +39,8 @@ class PrintQuery(Struct, frozen=True):
     """Started before this time."""
     text: str = ""
     """Part of the file's name, in any letter case."""
+    file: str = ""
+    """The file's whole name, in any letter case."""
     cursor: str | None = None
     """``PrintPage.next`` of the page before."""
     limit: int = 50
@@ -64,6 +66,21 @@ class Totals(Struct, frozen=True):
     volume_ml: float
 
 
+class Outcomes(Struct, frozen=True):
+    """How the prints of one file ended, as far as that is known."""
+
+    finished: int
+    failed: int
+    """Stopped ones and lost ones included."""
+    last_finished: bool
+    """Whether the last of them was finished."""
+    last_ended: float
+    """When that was, in seconds since the epoch."""
+    last_printed_s: float | None
+    """Seconds that it took, without pauses."""
+
+
+_KNOWN_ENDS = (PrintResult.FINISHED, PrintResult.STOPPED, PrintResult.FAILED, PrintResult.LOST)
 _ORDER = (PRINTS.c.started, PRINTS.c.id)
 
 
@@ -80,8 +97,14 @@ def _wanted(query: PrintQuery) -> list[ColumnElement[bool]]:
     if query.until is not None:
         found.append(PRINTS.c.started < query.until)
     if query.text:
-        found.append(PRINTS.c.file.contains(query.text.replace("\0", "").casefold(), autoescape=True))
+        found.append(PRINTS.c.file.contains(_folded(query.text), autoescape=True))
+    if query.file:
+        found.append(PRINTS.c.file == _folded(query.file))
     return found
+
+
+def _folded(text: str) -> str:
+    return text.replace("\0", "").casefold()
 
 
 def _cursor(record: PrintRecord) -> str:
@@ -127,3 +150,16 @@ def sum_up(connection: Connection, query: PrintQuery) -> Totals:
         count[result] = prints
         total = [one + float(more) for one, more in zip(total, parts, strict=True)]
     return Totals(count, int(total[0]), *total[1:])
+
+
+def count_up(connection: Connection, query: PrintQuery) -> Mapping[str, Outcomes]:
+    """How the prints that are wanted ended, by their files' names in small letters, whatever page the query names."""
+    found: dict[str, Outcomes] = {}
+    columns = (PRINTS.c.file, PRINTS.c.result, PRINTS.c.ended, PRINTS.c.printed_s)
+    known = PRINTS.c.result.in_([result.value for result in _KNOWN_ENDS])
+    wanted = select(*columns).where(*_wanted(query), known, PRINTS.c.ended.is_not(None))
+    for file, result, ended, printed_s in connection.execute(wanted.order_by(PRINTS.c.ended, PRINTS.c.id)):
+        before = found.get(file) or Outcomes(0, 0, False, 0.0, None)
+        good = result == PrintResult.FINISHED.value
+        found[file] = Outcomes(before.finished + good, before.failed + (not good), good, ended, printed_s)
+    return found

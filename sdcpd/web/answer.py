@@ -15,7 +15,19 @@ from msgspec import Struct
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IRequest
 
-__all__ = ["ALWAYS", "JSON", "POLICY", "TEXT", "Answer", "has_etag", "header_of", "json_answer", "secure", "write"]
+__all__ = [
+    "ALWAYS",
+    "JSON",
+    "POLICY",
+    "TEXT",
+    "Answer",
+    "etag_of",
+    "has_etag",
+    "header_of",
+    "json_answer",
+    "secure",
+    "write",
+]
 
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
@@ -61,6 +73,11 @@ def has_etag(tags: str, etag: str) -> bool:
     return "*" in found or etag.removeprefix("W/") in found
 
 
+def etag_of(content: bytes) -> str:
+    """A strong ETag of this content."""
+    return f'"{hashlib.blake2b(content, digest_size=12).hexdigest()}"'
+
+
 def write(request: IRequest, answer: Answer) -> bytes:
     """Set status and headers; the result is the body for the caller to hand on."""
     if answer.status == 200 and request.method in (b"GET", b"HEAD") and "ETag" not in answer.headers:
@@ -76,7 +93,7 @@ def write(request: IRequest, answer: Answer) -> bytes:
 
 
 def _tagged(request: IRequest, answer: Answer) -> Answer:
-    etag = f'"{hashlib.blake2b(answer.body, digest_size=12).hexdigest()}"'
+    etag = etag_of(answer.body)
     headers = {**answer.headers, "ETag": etag}
     if has_etag(header_of(request, "if-none-match") or "", etag):
         return Answer(304, headers=headers)

@@ -60,6 +60,16 @@ class Client(Struct, frozen=True):
                 "An administrator can make a key for this printer.",
             )
 
+    def must_be_unlimited(self) -> None:
+        """Raise a ``Refusal`` for a key that is limited to printers: the files are one shelf for all of them."""
+        if self.printers is not None:
+            raise Refusal(
+                403,
+                "forbidden",
+                f"The key {self.key!r} is limited to printers, and may not change what belongs to all of them.",
+                "An administrator can make a key that is not limited.",
+            )
+
     def wanted(self, fleet: Fleet, names: Iterable[str]) -> frozenset[str] | None:
         """The MainboardIDs that it asks about: those named, else all that it may see; None is all there are.
 

@@ -131,15 +131,15 @@ class Form(Generic[U]):
         if self._around > self._bounds.around:
             raise _bad(f"The form has more than {self._bounds.around} bytes beside its file.")
 
-    def end(self) -> U:
-        """The body is complete: the upload, ready to be finished.
-
-        Raises ``Interrupted`` if the closing boundary never came, ``Refusal`` if no part is a file.
-        """
+    def end(self) -> None:
+        """The body is complete. Raises ``Interrupted`` if the closing boundary never came."""
         try:
             self._parser.close()
         except MultipartError as error:
             raise Interrupted("The form ends before its closing boundary.", "Send it again.") from error
+
+    def sent(self) -> U:
+        """The upload, ready to be finished. Raises ``Refusal`` if no part is a file."""
         if self.upload is None:
             raise _bad("No part of the form is a file: none has a filename.", "curl: -F file=@plate.goo")
         return self.upload
@@ -198,13 +198,21 @@ class Form(Generic[U]):
         self.upload = self._begin(self.file)
 
 
-def receive_form(body: Body, form: Form[U], finish: Callable[[U], Deferred[R]]) -> Deferred[R]:
-    """Read ``body`` as ``form``; fires with what ``finish`` makes of the upload, which is aborted on any failure."""
+def receive_form(
+    body: Body, form: Form[U], finish: Callable[[U], Deferred[R]], without: Callable[[], R] | None = None
+) -> Deferred[R]:
+    """Read ``body`` as ``form``; fires with what ``finish`` makes of the upload, which is aborted on any failure.
+
+    ``without`` answers a form without a file; if there is no such answer, the form is refused.
+    """
 
     async def receive() -> R:
         try:
             await body.deliver_to(form)
-            return await finish(form.end())
+            form.end()
+            if form.upload is None and without is not None:
+                return without()
+            return await finish(form.sent())
         except BaseException:
             form.abort()
             raise

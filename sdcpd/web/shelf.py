@@ -10,28 +10,38 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from msgspec import Struct
-from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 
 from sdcpd.errors import FileInUse, NameTaken
 from sdcpd.files import FileStore, StoredFile
 from sdcpd.fleet import Fleet
 from sdcpd.jobs import Jobs
-from sdcpd.names import base_name, check_free, display_name, inside
-from sdcpd.progress import ENDED
+from sdcpd.names import above, base_name, check_free, display_name, inside
+from sdcpd.progress import ENDED, MOVING, JobState
 
 __all__ = ["Folder", "Shelf"]
 
+_AT_WORK = MOVING | {JobState.DELIVERING}
 MOST = 1000
 """Empty folders that are remembered."""
 
 
 class Folder(Struct, frozen=True):
-    """One folder: its name without those around it, when it was last added to, and the bytes in it."""
+    """One folder, and what is in it: folders by name, files by upload time."""
 
-    name: str
+    path: str
+    """With the folders around it; empty for the root."""
     modified: float
+    """When it, or a folder in it, was last added to, in seconds since the epoch."""
     size: int
+    """Bytes of all files in it, however deep."""
+    folders: tuple[Folder, ...]
+    files: tuple[StoredFile, ...]
+
+    @property
+    def name(self) -> str:
+        """Without the folders around it."""
+        return base_name(self.path)
 
 
 class Shelf:
@@ -57,23 +67,35 @@ class Shelf:
         yield from (folder for folder in self._empty)
         yield from (file.name for file in self._store.list())
 
-    def listed(self, path: str) -> tuple[list[Folder], list[StoredFile]]:
-        """What is directly in a folder: folders by name, files by upload time."""
-        files: list[StoredFile] = []
-        folders: dict[str, Folder] = {}
-        start = len(path) + 1 if path else 0
-        for name, modified in self._empty.items():
+    def folder(self, path: str) -> Folder:
+        """A folder with everything in it, looked at once; one that is not there is empty."""
+        files: dict[str, list[StoredFile]] = {}
+        within: dict[str, set[str]] = {}
+
+        def reach(folder: str) -> None:
+            while folder != path and folder not in within.setdefault(above(folder), set()):
+                within[above(folder)].add(folder)
+                folder = above(folder)
+
+        for name in self._empty:
             if inside(name, path):
-                first = name[start:].partition("/")[0]
-                folders.setdefault(first, Folder(first, modified, 0))
+                reach(name)
         for file in self._store.inside(path):
-            first, deeper, _ = file.name[start:].partition("/")
-            if not deeper:
-                files.append(file)
-                continue
-            known = folders.get(first) or Folder(first, 0.0, 0)
-            folders[first] = replace(known, modified=max(known.modified, file.uploaded_at), size=known.size + file.size)
-        return [folders[name] for name in sorted(folders)], files
+            files.setdefault(above(file.name), []).append(file)
+            reach(above(file.name))
+
+        def made(folder: str) -> Folder:
+            folders = tuple(made(inner) for inner in sorted(within.get(folder, ())))
+            here = files.get(folder, [])
+            times = [self._empty.get(folder, 0.0), *(f.modified for f in folders), *(f.uploaded_at for f in here)]
+            size = sum(inner.size for inner in folders) + sum(file.size for file in here)
+            return Folder(folder, max(times), size, folders, tuple(here))
+
+        return made(path)
+
+    def is_printed(self, path: str) -> bool:
+        """Whether a printer is at work on the file of exactly this name: it is sent, or printed."""
+        return any(job.file == path and job.state in _AT_WORK for job in self._jobs.all())
 
     def files(self, path: str) -> list[StoredFile]:
         """The file of that name, or everything in the folder."""

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 
 from sdcpd.errors import BadCursor
-from sdcpd.journal import PrintQuery
+from sdcpd.journal import Outcomes, PrintQuery
 from sdcpd.records import PrintRecord, PrintResult
 from tests.fakes import ID, OTHER_ID, WALL
 from tests.journal.test_ledger import PRINT, JournalCase, SlowThread
@@ -55,6 +55,8 @@ class HistoryTests(JournalCase):
             PrintQuery(until=WALL + 50): lambda p: p.started < WALL + 50,
             PrintQuery(text="GRÖSSE_3"): lambda p: "_3" in p.file,
             PrintQuery(text="3%.G"): lambda p: "3%.g" in p.file,
+            PrintQuery(file="GRÖSSE_3%.goo"): lambda p: p.file == "Größe_3%.goo",
+            PrintQuery(file="Größe_3"): lambda p: False,
             PrintQuery(text="_%"): lambda p: False,
             PrintQuery(printer=OTHER_ID, since=WALL + 20, text="_4"): lambda p: (
                 p.printer == OTHER_ID and p.started >= WALL + 20 and "_4" in p.file
@@ -95,6 +97,22 @@ class HistoryTests(JournalCase):
         )
         none = self.successResultOf(self.history.totals(PrintQuery(printer="nobody")))
         self.assertEqual((none.layers, none.volume_ml, sum(none.results.values())), (0, 0.0, 0))
+
+    def test_outcomes(self) -> None:
+        """Of each file it is told how often it succeeded and failed, and how the last of its prints went."""
+        for number, result, after in (
+            (60, PrintResult.FINISHED, 10),
+            (61, PrintResult.LOST, 30),
+            (62, PrintResult.UNVERIFIED, 40),
+            (63, PrintResult.PRINTING, None),
+        ):
+            ended = None if after is None else WALL + after
+            record = replace(past(number), printer=ID, file="Vase.goo", result=result, ended=ended, printed_s=after)
+            self.successResultOf(self.history.write(record))
+        found = self.successResultOf(self.history.outcomes(PrintQuery(printer=ID, limit=1)))
+        self.assertEqual(found["vase.goo"], Outcomes(1, 1, False, WALL + 30, 30))
+        self.assertEqual(self.successResultOf(self.history.outcomes(PrintQuery(file="vase.goo"))).keys(), {"vase.goo"})
+        self.assertEqual(self.successResultOf(self.history.outcomes(PrintQuery(printer="nobody"))), {})
 
     def test_own_words(self) -> None:
         """Who asks sees what was written before, even if the disk was busy."""

@@ -69,6 +69,7 @@ class FormTests(SynchronousTestCase):
         for start in range(0, len(body), pieces):
             form.write(body[start : start + pieces])
         form.end()
+        form.sent()
         return form
 
     def content(self, form: Form[Kept]) -> bytes:

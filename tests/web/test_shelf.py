@@ -30,16 +30,22 @@ class ShelfTests(WebCase):
 
     def test_listed(self) -> None:
         """A folder shows what is directly in it, with the bytes of all that is deeper."""
-        folders, files = self.shelf.listed("")
-        size = len(goo(b"b")) + len(goo(b"c"))
-        self.assertEqual((folders, [f.name for f in files]), ([Folder("minis", self.rig.wall(), size)], ["a.goo"]))
-        self.assertEqual([f.name for f in self.shelf.listed("minis")[1]], ["minis/b.goo"])
+        self.shelf.make("minis/elves/empty")
+        root = self.shelf.folder("")
+        self.assertEqual(([f.name for f in root.files], [f.path for f in root.folders]), (["a.goo"], ["minis"]))
+        (minis,) = root.folders
+        self.assertEqual((minis.size, minis.modified), (len(goo(b"b")) + len(goo(b"c")), self.rig.wall()))
+        self.assertEqual(minis, self.shelf.folder("minis"))
+        self.assertEqual([f.name for f in minis.files], ["minis/b.goo"])
+        self.assertEqual([(f.path, f.name) for f in minis.folders], [("minis/elves", "elves"), ("minis/orcs", "orcs")])
+        self.assertEqual([f.path for f in minis.folders[0].folders], ["minis/elves/empty"])
+        self.assertEqual(self.shelf.folder("nowhere"), Folder("nowhere", 0.0, 0, (), ()))
 
     def test_empty(self) -> None:
         """A folder that was made is there, empty, until it is removed; it is told when it comes and goes."""
         self.shelf.make("new/deep")
         self.assertTrue(self.shelf.is_folder("new"))
-        self.assertEqual([folder.name for folder in self.shelf.listed("new")[0]], ["deep"])
+        self.assertEqual([folder.name for folder in self.shelf.folder("new").folders], ["deep"])
         self.successResultOf(self.shelf.remove("new"))
         self.assertFalse(self.shelf.is_folder("new/deep"))
         told = [("folder_added", {"folder": "new/deep"}), ("folder_removed", {"folder": "new"})]
@@ -95,4 +101,5 @@ class ShelfTests(WebCase):
         self.successResultOf(self.rig.store.copy("a.goo", "other.goo"))
         self.assertRaises(FileInUse, self.shelf.must_be_idle, self.shelf.files("other.goo"))
         self.shelf.must_be_idle(self.shelf.files("minis"))
+        self.assertEqual([self.shelf.is_printed(n) for n in ("a.goo", "other.goo")], [True, False])
         self.failureResultOf(self.shelf.give("nope", "x", keep=False), FileMissing)

@@ -63,8 +63,7 @@ class Ask:
 
     def must_be_unlimited(self) -> None:
         """Refuse a key that is limited to printers what concerns the files of all."""
-        if self.client.printers is not None:
-            raise no(403, "A key that is limited to printers may not change files that belong to all")
+        self.client.must_be_unlimited()
 
 
 class Endpoint(Struct, frozen=True):

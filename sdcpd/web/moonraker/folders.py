@@ -19,7 +19,7 @@ from sdcpd.web.moonraker.form import no
 from sdcpd.web.moonraker.metadata import Metadata
 from sdcpd.web.moonraker.places import GCODES, ROOTS, Item, Place, item_of, place_of
 from sdcpd.web.routes import Parameter
-from sdcpd.web.shelf import Shelf
+from sdcpd.web.shelf import Folder, Shelf
 
 __all__ = ["FolderEndpoints"]
 
@@ -51,10 +51,13 @@ class FolderEndpoints:
         mine = place.root == GCODES
         if place.path and not (mine and self._shelf.is_folder(place.path)):
             raise no(400, f"Directory does not exist: {place.whole}")
-        folders, files = self._shelf.listed(place.path) if mine else ([], [])
+        folder = self._shelf.folder(place.path) if mine else Folder("", 0.0, 0, (), ())
+        files = folder.files
         usage = self._store.usage
         answer = {
-            "dirs": [{"dirname": f.name, "modified": f.modified, "size": f.size, "permissions": "rw"} for f in folders],
+            "dirs": [
+                {"dirname": f.name, "modified": f.modified, "size": f.size, "permissions": "rw"} for f in folder.folders
+            ],
             "files": [_entry(file) for file in files],
             "disk_usage": {"total": usage.used + usage.free, "used": usage.used, "free": usage.free},
             "root_info": {"name": place.root, "permissions": ROOTS[place.root]},
@@ -80,8 +83,8 @@ class FolderEndpoints:
         place = self._writable(ask, "path")
         if not self._shelf.is_folder(place.path):
             raise no(400, f"Directory does not exist: {place.whole}")
-        folders, files = self._shelf.listed(place.path)
-        if (folders or files) and not ask.arguments.flag("force"):
+        folder = self._shelf.folder(place.path)
+        if (folder.folders or folder.files) and not ask.arguments.flag("force"):
             raise no(400, f"Directory is not empty: {place.whole}")
         self._shelf.must_be_idle(self._shelf.files(place.path))
         return self._shelf.remove(place.path).addCallback(lambda _: Changed(Item(place.path), "delete_dir"))

@@ -7,7 +7,7 @@ there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 
 from sdcpd.errors import FileMissing
 from sdcpd.files import FileStore, StoredFile
-from sdcpd.journal import PrintPage, PrintQuery, Totals
+from sdcpd.journal import Outcomes, PrintPage, PrintQuery, Totals
 from sdcpd.records import PrintRecord, PrintResult
 from sdcpd.web.moonraker.endpoint import Ask, Endpoint
 from sdcpd.web.moonraker.form import no
@@ -51,6 +51,10 @@ class Prints(Protocol):
 
     def totals(self, query: PrintQuery) -> Deferred[Totals]:
         """Sums over prints."""
+        ...
+
+    def outcomes(self, query: PrintQuery) -> Deferred[Mapping[str, Outcomes]]:
+        """How the prints of each file ended."""
         ...
 
     def forget(self, kind: type[PrintRecord], key: str) -> Deferred[None]:

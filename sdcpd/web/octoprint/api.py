@@ -17,6 +17,9 @@ from sdcpd.keys import Keys
 from sdcpd.web.octoprint.absent import AbsentEndpoints
 from sdcpd.web.octoprint.commands import CommandEndpoints
 from sdcpd.web.octoprint.connection import ConnectionEndpoints
+from sdcpd.web.octoprint.entries import Entries, Past
+from sdcpd.web.octoprint.files import FilesEndpoints
+from sdcpd.web.octoprint.folders import Folders
 from sdcpd.web.octoprint.host import Flavour, ServerEndpoint, VersionEndpoint
 from sdcpd.web.octoprint.job import JobEndpoints
 from sdcpd.web.octoprint.layers import LayerEndpoint
@@ -27,8 +30,10 @@ from sdcpd.web.octoprint.profiles import ProfileEndpoints
 from sdcpd.web.octoprint.push import Push
 from sdcpd.web.octoprint.selection import Selection
 from sdcpd.web.octoprint.settings import SettingsEndpoints
+from sdcpd.web.octoprint.upload import UploadEndpoint
 from sdcpd.web.octoprint.users import UserEndpoints
 from sdcpd.web.routes import Route
+from sdcpd.web.shelf import Shelf
 from sdcpd.web.starts import Starts
 
 __all__ = ["OctoPrintApi"]
@@ -46,7 +51,9 @@ class OctoPrintApi:
         store: FileStore,
         jobs: Jobs,
         documents: Documents,
+        shelf: Shelf,
         starts: Starts,
+        past: Past,
         keys: Keys,
         adopt: Callable[[str], None],
         clock: IReactorTime,
@@ -71,6 +78,7 @@ class OctoPrintApi:
             wall=wall,
         )
         """What is told without being asked for."""
+        folders = Folders(shelf)
         self.common: tuple[Route, ...] = (
             *ServerEndpoint().routes,
             *UserEndpoints(self.logins).routes,
@@ -82,6 +90,8 @@ class OctoPrintApi:
             *ProfileEndpoints(self.present).routes,
             *LayerEndpoint(self.present, documents, wall).routes,
             *AbsentEndpoints().routes,
+            *FilesEndpoints(store, shelf, Entries(store, past), folders, starts, self.selection).routes,
+            *UploadEndpoint(store, shelf, folders, starts, self.selection).routes,
         )
         """What every flavour of the tree has; a twin mount adds its own ``VersionEndpoint``."""
         self.routes: tuple[Route, ...] = (

@@ -18,7 +18,7 @@ from sdcpd.web.answer import JSON, Answer, header_of
 from sdcpd.web.errors import ErrorBody, Form, Refusal
 from sdcpd.web.site import Request
 
-__all__ = ["NOT_OPERATIONAL", "NO_PERMISSION", "OCTOPRINT", "OctoPrintError", "no", "said"]
+__all__ = ["NOT_FOUND", "NOT_OPERATIONAL", "NO_PERMISSION", "OCTOPRINT", "OctoPrintError", "no", "said"]
 
 
 class OctoPrintError(Struct, frozen=True):
@@ -28,6 +28,10 @@ class OctoPrintError(Struct, frozen=True):
 
 
 NOT_OPERATIONAL = "Printer is not operational"
+NOT_FOUND = (
+    "The requested URL was not found on the server. "
+    "If you entered the URL manually please check your spelling and try again."
+)
 NO_PERMISSION = (
     "You don't have the permission to access the requested resource. "
     "It is either read-protected or not readable by the server."

@@ -15,7 +15,7 @@ from sdcpd.web.answer import Answer
 from sdcpd.web.octoprint.form import no
 from sdcpd.web.routes import Call
 
-__all__ = ["DONE", "body_of", "command_of", "number_of"]
+__all__ = ["DONE", "body_of", "command_of", "is_true", "number_of"]
 
 DONE = Answer(204)
 """What was asked for is done, and there is nothing to say (seed 003)."""
@@ -46,6 +46,11 @@ def command_of(call: Call, known: Mapping[str, Collection[str]]) -> tuple[str, d
     if any(name not in body for name in known[command]):
         raise no(400, "Mandatory parameters missing")
     return command, body
+
+
+def is_true(value: object) -> bool:
+    """Whether the value says yes, in JSON, in a form or in a query."""
+    return value is True or str(value).strip().casefold() in ("true", "yes", "y", "1", "on")
 
 
 def number_of(value: object) -> float | None:

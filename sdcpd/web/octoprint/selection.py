@@ -10,17 +10,29 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from sdcpd.codec.status import RUNNING, Phase
+from sdcpd.dialects import WORDS, Condition, condition_of
 from sdcpd.documents import Documents
 from sdcpd.errors import FileMissing
 from sdcpd.files import FileStore, StoredFile
 from sdcpd.fleet import Fleet, Printer
 
-__all__ = ["Observer", "Selection"]
+__all__ = ["Observer", "Selection", "is_at_work", "is_off"]
 
 Observer = Callable[[str, StoredFile | None], object]
 """Called with the printer's MainboardID and what is selected now, whenever that has become another file."""
 
 _ACTIVE = RUNNING | {Phase.TRANSFER, Phase.ATTENTION}
+
+
+def is_off(printer: Printer) -> bool:
+    """Whether nothing can be asked of the printer now."""
+    return "operational" not in WORDS[condition_of(printer)].flags
+
+
+def is_at_work(printer: Printer) -> bool:
+    """Whether the printer has a file in hand, so that no other one can be selected."""
+    condition = condition_of(printer)
+    return condition is Condition.TRANSFER or bool(WORDS[condition].flags & {"printing", "paused"})
 
 
 class Selection:

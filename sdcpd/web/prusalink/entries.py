@@ -56,13 +56,14 @@ class Entries:
 
     def folder(self, path: Path) -> Deferred[Entry]:
         """A folder with what is directly in it; fails alike."""
-        folders, files = self._shelf.listed(path)
+        folder = self._shelf.folder(path)
+        files = folder.files
         asked = DeferredList(
             [self._store.indexes.of(file) for file in files], fireOnOneErrback=True, consumeErrors=True
         )
 
         def found(indexes: list[tuple[bool, FileIndex]]) -> Entry:
-            children = [_folder(folder) for folder in folders]
+            children = [_folder(inner) for inner in folder.folders]
             children += [_entry(f, index, whole=False) for f, (_, index) in zip(files, indexes, strict=True)]
             name = base_name(path) or HERE
             newest = max((child.m_timestamp for child in children), default=0)

@@ -111,16 +111,15 @@ class FileEndpoints:
     def delete(self, call: Call, printer: Printer, storage: str, path: str) -> Deferred[Answer]:
         """Delete a file, or a folder; one that is not empty only with ``Force: ?1``. Never what a job needs."""
         name = path_of(storage, path)
-        if call.client.printers is not None:
-            raise Refusal(403, "forbidden", "A key that is limited to printers may not delete what belongs to all.")
+        call.client.must_be_unlimited()
         files = self._shelf.files(name)
         if not files and not self._shelf.is_folder(name):
             raise _missing(name)
         self._shelf.must_be_idle(files)
         if self._shelf.file(name) is not None:
             return self._store.delete(name).addCallback(lambda _: _DONE)
-        folders, inner = self._shelf.listed(name)
-        if (folders or inner) and call.header("force") != YES:
+        folder = self._shelf.folder(name)
+        if (folder.folders or folder.files) and call.header("force") != YES:
             raise Refusal(409, "folder_not_empty", f"The folder {name!a} is not empty.", f"Send Force: {YES}.")
         return self._shelf.remove(name).addCallback(lambda _: _DONE)
 

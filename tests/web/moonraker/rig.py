@@ -6,23 +6,11 @@ import json
 from typing import Any
 
 from sdcpd.codec.status import PrintInfo, Status
+from tests.web.forms import FORM, form
 from tests.web.rig import SATURN, Reply, WebCase, goo
 
 TRUSTED = '[access.trusted]\n"127.0.0.0/8" = ["view", "upload", "queue", "control", "plate"]\n'
 P = "/printers/saturn-3-ultra"
-BOUNDARY = "----- a:b"
-
-
-def form(content: bytes, filename: str = "plate.goo", *, first: bool = False, **fields: str) -> bytes:
-    """A form with one file, behind its fields or before them."""
-    parts = [
-        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
-        for name, value in fields.items()
-    ]
-    head = f'Content-Disposition: form-data; name="file"; filename="{filename}"\r\n\r\n'
-    file = f"--{BOUNDARY}\r\n{head}".encode() + content + b"\r\n"
-    parts = [file, *parts] if first else [*parts, file]
-    return b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
 
 
 class MoonrakerCase(WebCase):
@@ -62,7 +50,7 @@ class MoonrakerCase(WebCase):
         self, filename: str = "plate.goo", content: bytes | None = None, *, first: bool = False, **f: str
     ) -> Reply:
         body = form(goo() if content is None else content, filename, first=first, **f)
-        return self.post("server/files/upload", body, {"Content-Type": f'multipart/form-data; boundary="{BOUNDARY}"'})
+        return self.post("server/files/upload", body, FORM)
 
     def rpc(self, method: str, params: object = None, number: object = 1) -> Any:
         asked = {"jsonrpc": "2.0", "method": method, "id": number}

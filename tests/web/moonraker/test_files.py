@@ -8,7 +8,8 @@ from typing import Any
 from sdcpd.codec.status import Status
 from sdcpd.wishes import Wish
 from tests.codec.vectors import vector
-from tests.web.moonraker.rig import BOUNDARY, TRUSTED, MoonrakerCase, P, form
+from tests.web.forms import FORM, form
+from tests.web.moonraker.rig import TRUSTED, MoonrakerCase, P
 from tests.web.rig import EPOCH, SATURN, RealCase, Rig, goo, md5, printing
 
 STRANGER = "203.0.113.5"
@@ -72,7 +73,7 @@ class UploadTests(MoonrakerCase):
     def test_upload_is_not_start(self) -> None:
         """A key that may only upload stores the file and starts nothing, and is told so."""
         key = self.rig.key("upload", name="slicer")
-        content = {"Content-Type": f'multipart/form-data; boundary="{BOUNDARY}"', "X-Api-Key": key}
+        content = {**FORM, "X-Api-Key": key}
         body = form(goo(), print="true")
         reply = self.rig.ask("POST", f"{P}/server/files/upload", body, content, address=STRANGER)
         self.assertEqual((reply.status, reply.json["print_started"]), (201, False))
