@@ -18,6 +18,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 from twisted.application.service import Service
+from twisted.cred import credentials
 from twisted.internet.defer import Deferred
 
 from sdcpd.errors import BadKey, KeyExists, KeyMissing
@@ -26,12 +27,14 @@ from sdcpd.records import Key
 from sdcpd.scopes import SCOPES
 from sdcpd.spool import write_durably
 
-__all__ = ["ADMIN", "MOST", "AdminKey", "KeyRecords", "Keys", "digest", "ensure_admin"]
+__all__ = ["ADMIN", "MOST", "REALM", "AdminKey", "KeyRecords", "Keys", "digest", "ensure_admin"]
 
 ADMIN = "admin"
 """The name of the key that the daemon makes for itself at its first start."""
 MOST = 1000
 """Keys that may be in force at once."""
+REALM = "sdcpd"
+"""Of HTTP Digest. It is in what is kept of the keys, so it never changes."""
 
 _NAME = re.compile(r"[\w-]{1,64}")
 _KEY = re.compile(r"sdcpd_([0-9a-f]{8})_[a-z2-7]{32}")
@@ -58,6 +61,12 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def _ha1(name: str, text: str) -> str:
+    """What HTTP Digest keeps of a key whose user is called so [RFC 7616, 3.4.2]."""
+    found = credentials.calcHA1(b"md5", name.encode(), REALM.encode(), text.encode("ascii"), None, None)  # type: ignore[attr-defined]
+    return str(found.decode("ascii"))
+
+
 class Keys:
     """The keys in force; ``wall`` gives seconds since the epoch."""
 
@@ -76,17 +85,23 @@ class Keys:
         same = hmac.compare_digest(key.sha256 if key is not None else _NOTHING, digest(text))
         return key if same else None
 
+    def with_digest(self, name: str) -> Key | None:
+        """The key in force of this name, if it was made for HTTP Digest, too."""
+        return next((key for key in self._keys.values() if key.name == name and key.ha1), None)
+
     def list(self) -> list[Key]:
         """The keys in force, oldest first."""
         return list(self._keys.values())
 
-    def make(self, name: str, scopes: Iterable[str], printers: Iterable[str] = ()) -> Deferred[tuple[Key, str]]:
+    def make(
+        self, name: str, scopes: Iterable[str], printers: Iterable[str] = (), *, digest: bool = False
+    ) -> Deferred[tuple[Key, str]]:
         """Make a key; fires with its record and the key itself when the record is on the disk.
 
-        ``printers`` are the MainboardIDs that it is limited to; none is all. Raises ``BadKey``, ``KeyExists``;
-        the Deferred fails as the records do, and there is no such key then.
+        ``printers`` are the MainboardIDs that it is limited to; none is all. ``digest`` makes it good for HTTP Digest,
+        too. Raises ``BadKey``, ``KeyExists``; the Deferred fails as the records do, and there is no such key then.
         """
-        key, text = self._new(name, tuple(scopes), tuple(printers))
+        key, text = self._new(name, tuple(scopes), tuple(printers), for_digest=digest)
         self._coming.add(name)
 
         def kept(_: None) -> tuple[Key, str]:
@@ -99,7 +114,9 @@ class Keys:
 
         return self._records.write(key).addCallback(kept).addBoth(over)
 
-    def _new(self, name: str, scopes: tuple[str, ...], printers: tuple[str, ...]) -> tuple[Key, str]:
+    def _new(
+        self, name: str, scopes: tuple[str, ...], printers: tuple[str, ...], *, for_digest: bool = False
+    ) -> tuple[Key, str]:
         if not _NAME.fullmatch(name):
             raise BadKey(f"name: expected 1 to 64 letters, digits, - and _, found {name[:80]!r}.", "Choose another.")
         unknown = [scope for scope in scopes if scope not in SCOPES]
@@ -108,6 +125,11 @@ class Keys:
             raise BadKey(f"scopes: expected at least one of {', '.join(SCOPES)}, found {found}.", "Name its scopes.")
         if printers and "admin" in scopes:
             raise BadKey("An admin key cannot be limited to printers, for it makes keys.", "Leave one of both out.")
+        if for_digest and "admin" in scopes:
+            raise BadKey(
+                "An admin key cannot be used by HTTP Digest, for what is kept of such a key is as good as the key.",
+                "Leave one of both out.",
+            )
         if name in self._coming or any(key.name == name for key in self._keys.values()):
             raise KeyExists(f"There is a key of the name {name!r} already.", "Revoke it first, or choose another name.")
         if len(self._keys) + len(self._coming) >= MOST:
@@ -115,7 +137,9 @@ class Keys:
         number = next(i for i in iter(lambda: secrets.token_hex(4), "") if i not in self._keys)
         text = f"sdcpd_{number}_{base64.b32encode(secrets.token_bytes(20)).decode('ascii').lower()}"
         wanted = tuple(scope for scope in SCOPES if scope in scopes)
-        return Key(number, name, digest(text), wanted, tuple(dict.fromkeys(printers)), self._wall()), text
+        ha1 = _ha1(name, text) if for_digest else ""
+        limits = tuple(dict.fromkeys(printers))
+        return Key(number, name, digest(text), wanted, limits, self._wall(), ha1=ha1), text
 
     def get(self, reference: str) -> Key:
         """The key in force of this id or name; raises ``KeyMissing``."""

@@ -48,6 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("name", help="letters, digits, - and _")
     add.add_argument("--scope", action="append", required=True, choices=SCOPES, help="may be given several times")
     add.add_argument("--printer", action="append", default=[], help="limit the key to this printer; several times")
+    add.add_argument(
+        "--digest", action="store_true", help="also for HTTP Digest: the user is the name, the password the key"
+    )
     verbs.add_parser("list", help="the keys in force")
     revoke = verbs.add_parser("revoke", help="a key is good for nothing from now on")
     revoke.add_argument("key", help="its name or its id")
@@ -99,7 +102,9 @@ def _said(error: urllib.error.HTTPError, url: str) -> ToolError:
 def _run(chosen: argparse.Namespace) -> list[str]:
     key, url = _key(chosen.key_file), _url(chosen.url, chosen.key_file)
     if chosen.verb == "add":
-        wish = {"name": chosen.name, "scopes": chosen.scope, "printers": chosen.printer}
+        wish: dict[str, object] = {"name": chosen.name, "scopes": chosen.scope, "printers": chosen.printer}
+        if chosen.digest:
+            wish["digest"] = True
         return [_ask(url, key, "POST", "/v1/keys", wish)["secret"]]
     if chosen.verb == "revoke":
         _ask(url, key, "DELETE", f"/v1/keys/{quote(chosen.key, safe='')}")
@@ -107,7 +112,8 @@ def _run(chosen: argparse.Namespace) -> list[str]:
     lines = ["ID        NAME                  SCOPES                      PRINTERS"]
     for found in _ask(url, key, "GET", "/v1/keys"):
         scopes, printers = ",".join(found["scopes"]), ",".join(found["printers"]) or "all"
-        lines.append(f"{found['id']:<8}  {found['name']:<20}  {scopes:<26}  {printers}")
+        digest = "  (digest)" if found.get("digest") else ""
+        lines.append(f"{found['id']:<8}  {found['name']:<20}  {scopes:<26}  {printers}{digest}")
     return lines
 
 

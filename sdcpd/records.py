@@ -112,7 +112,7 @@ class Wear(Struct, frozen=True):
 
 
 class Key(Struct, frozen=True):
-    """A permission to come in. The key itself is nowhere, only its SHA-256."""
+    """A permission to come in. The key itself is nowhere, only what it is known by."""
 
     id: str
     name: str
@@ -124,3 +124,6 @@ class Key(Struct, frozen=True):
     created: float = 0.0
     """Seconds since the epoch."""
     revoked: float | None = None
+    ha1: str = ""
+    """For HTTP Digest, where that was wished: MD5 of name, realm and key, 32 lower-case hex digits. Whoever reads it
+    can answer challenges with it."""

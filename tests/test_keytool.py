@@ -73,6 +73,21 @@ class KeyToolTests(RealCase):
 
         return self.flow(steps)
 
+    def test_digest(self) -> Deferred[None]:
+        """A key for HTTP Digest is made when that is asked for, and the list says so."""
+
+        async def steps() -> None:
+            await self.run_tool("add", "plain", "--scope", "upload")
+            await self.run_tool("add", "maker", "--scope", "upload", "--digest")
+            self.assertIsNone(self.rig.keys.with_digest("plain"))
+            key = self.rig.keys.with_digest("maker")
+            assert key is not None
+            _, out, _ = await self.run_tool("list")
+            self.assertEqual([line.endswith("(digest)") for line in out.splitlines()], [False, False, False, True])
+            self.assertNotIn(key.ha1, out)
+
+        return self.flow(steps)
+
     def test_refused(self) -> Deferred[None]:
         """What the daemon refuses is one line in its words, and exit status 1."""
 

@@ -25,6 +25,7 @@ from sdcpd.web.answer import Answer
 from sdcpd.web.browsers import Browsers
 from sdcpd.web.buckets import Buckets
 from sdcpd.web.client import Client
+from sdcpd.web.digest import Digests, StaleNonce, is_ours
 from sdcpd.web.errors import Refusal
 from sdcpd.web.peers import Peers
 from sdcpd.web.tokens import Tokens
@@ -54,6 +55,7 @@ class Access:
         clock: IReactorTime,
     ) -> None:
         self.tokens = Tokens(clock)
+        self.digests = Digests(keys, clock)
         self._keys = keys
         self._identify = identify
         self._clock = clock
@@ -137,20 +139,32 @@ class Access:
     # -- keys ------------------------------------------------------------------------------------------------
 
     def _with_key(self, request: IRequest, client: Client) -> Client:
-        keys, tokens = _presented(request)
-        if not keys and not tokens:
+        keys, tokens, answers = _presented(request)
+        if not (keys or tokens or answers):
             return client
         found: Client | None = None
-        if len(keys) + len(tokens) == 1:
+        if len(keys) + len(tokens) + len(answers) == 1:
             if tokens:
                 if request.method in (b"GET", b"HEAD"):
                     found = self.tokens.take(tokens.pop(), client.address)
             else:
-                key = self._keys.find(keys.pop())
+                key = self._keys.find(keys.pop()) if keys else self._digested(request, answers.pop())
                 found = None if key is None else _client(client, key)
         if found is None:
             raise self._refused(client)
         return found
+
+    def _digested(self, request: IRequest, answer: bytes) -> Key | None:
+        try:
+            return self.digests.find(answer, request, through_proxy=self.is_proxied(request))
+        except StaleNonce:
+            raise Refusal(
+                401,
+                "stale_nonce",
+                "The answer is to an old challenge, or was sent before.",
+                "Answer the new one.",
+                {"WWW-Authenticate": self.digests.challenge(stale=True)},
+            ) from None
 
     def _refused(self, client: Client) -> Refusal:
         seconds = self._failures.take(client.counted_as)
@@ -174,22 +188,29 @@ class Access:
 
 
 def has_key(request: IRequest) -> bool:
-    """Whether a request came with a key or a token, right or wrong."""
+    """Whether a request came with a key, a token or an answer to a challenge, right or wrong."""
     return any(_presented(request))
 
 
-def _presented(request: IRequest) -> tuple[set[str], set[str]]:
-    """The different keys and tokens of a request, empty ones included: who sends an empty key means to send one."""
+def _presented(request: IRequest) -> tuple[set[str], set[str], set[bytes]]:
+    """The different keys, tokens and answers to challenges of a request.
+
+    Empty ones are included: who sends an empty key means to send one.
+    """
     headers, args = request.requestHeaders, request.args
     raw = [*(headers.getRawHeaders(b"x-api-key") or ()), *args.get(b"apikey", ())]
+    answers: set[bytes] = set()
     for authorization in headers.getRawHeaders(b"authorization") or ():
-        # Basic and Digest are for proxies, and reach us with requests that have nothing to do with our keys.
+        # Basic, and Digest of others, are for proxies, and reach us with what has nothing to do with our keys.
         kind, _, credentials = authorization.partition(b" ")
         if kind.lower() == b"bearer":
             raw.append(credentials)
+        elif is_ours(authorization):
+            answers.add(credentials)
     return (
         {key.strip().decode("utf-8", "replace") for key in raw},
         {token.decode("utf-8", "replace") for token in args.get(b"token", ())},
+        answers,
     )
 
 

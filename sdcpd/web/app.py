@@ -40,7 +40,7 @@ from sdcpd.web.octoprint import OCTOPRINT, OctoPrintApi
 from sdcpd.web.openapi import openapi
 from sdcpd.web.ownport import OwnPortSite, PrinterFront
 from sdcpd.web.pictures import PicturesApi
-from sdcpd.web.prusalink import PRUSALINK, PrusaLinkApi, mounted
+from sdcpd.web.prusalink import PrusaLinkApi, mounted
 from sdcpd.web.queue import QueueApi
 from sdcpd.web.routes import Call, Route, streams, tree
 from sdcpd.web.shelf import Shelf
@@ -123,6 +123,7 @@ class WebApp:
             documents=documents,
             present=self.octoprint.present,
             pictures=pictures_api,
+            challenge=self._access.digests.challenge,
             wall=wall,
         )
         self._front = FrontApi(fleet, documents, self._updates.present, config.sdcpd.site)
@@ -145,7 +146,7 @@ class WebApp:
             *KeysApi(keys, fleet, self._access.tokens).routes,
             *self._mount.put(MOONRAKER, self._moonraker.routes),
             *self._mount.put(OCTOPRINT, self.octoprint.routes),
-            *mounted(self._mount, PRUSALINK, prusalink.routes, self.octoprint.common, version),
+            *mounted(self._mount, prusalink.form, prusalink.routes, self.octoprint.common, version),
         )
         self._tree = tree(self.routes, self._access, self._mount.form_of)
         self._streams = streams(self.routes)

@@ -30,14 +30,17 @@ class KeyDocument(Struct, frozen=True):
     scopes: tuple[str, ...]
     printers: tuple[str, ...]
     created: float
+    digest: bool = False
+    """Whether it is good for HTTP Digest, too."""
 
 
 class KeyRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """A key to make: ``printers`` are slugs or MainboardIDs, empty for all."""
+    """A key to make: ``printers`` are slugs or MainboardIDs, empty for all; ``digest`` for HTTP Digest, too."""
 
     name: str
     scopes: tuple[str, ...]
     printers: tuple[str, ...] = ()
+    digest: bool = False
 
 
 class KeyAnswer(Struct, frozen=True):
@@ -73,7 +76,7 @@ class KeysApi:
     def _document(self, key: Key) -> KeyDocument:
         known = ((self._fleet.find(mainboard_id), mainboard_id) for mainboard_id in key.printers)
         slugs = tuple(printer.slug if printer is not None else mainboard_id for printer, mainboard_id in known)
-        return KeyDocument(key.id, key.name, key.scopes, slugs, key.created)
+        return KeyDocument(key.id, key.name, key.scopes, slugs, key.created, bool(key.ha1))
 
     def list(self, call: Call) -> Answer:
         """The keys in force, oldest first."""
@@ -89,11 +92,12 @@ class KeysApi:
             key, text = found
             document = self._document(key)
             limits = ", ".join(document.printers) or "all printers"
+            limits += ", for HTTP Digest, too" if document.digest else ""
             words = {"who": who, "name": key.name, "id": key.id, "scopes": ", ".join(key.scopes), "limits": limits}
             _audit.info("{who} made the key {name} ({id}) for {scopes} on {limits}", **words)
             return json_answer(KeyAnswer(document, text), 201, {"Location": f"/v1/keys/{key.id}", **_SECRET})
 
-        return self._keys.make(wish.name, wish.scopes, printers).addCallback(made)
+        return self._keys.make(wish.name, wish.scopes, printers, digest=wish.digest).addCallback(made)
 
     def revoke(self, call: Call, key_id: str) -> Deferred[Answer]:
         """Revoke a key, by its id or its name; it is good for nothing from now on."""

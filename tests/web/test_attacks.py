@@ -350,6 +350,8 @@ class TextTests(AttackCase):
             reply = self.rig.ask("HEAD" if bytes_of else "GET", target)
             self.assertNotEqual(reply.status, 500, (target, reply.body))
             self.assertEqual(reply.headers["x-content-type-options"], "nosniff", target)
+            if reply.status == 204:
+                continue
             kind = reply.headers.get("content-type", "")
             self.assertRegex(kind, r"^(application/(json|octet-stream)|text/(plain|csv|html))", target)
             self.assertIn("default-src 'none'", reply.headers["content-security-policy"], target)

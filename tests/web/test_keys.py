@@ -45,7 +45,7 @@ class ManagingTests(KeysCase):
         self.assertEqual(self.rig.get("/v1/printers", address=AWAY, key=secret).status, 200)
         listed = self.rig.get("/v1/keys")
         self.assertEqual([found["name"] for found in listed.json], ["admin", "slicer"])
-        self.assertEqual(set(listed.json[1]), {"id", "name", "scopes", "printers", "created"})
+        self.assertEqual(set(listed.json[1]), {"id", "name", "scopes", "printers", "created", "digest"})
         self.assertNotIn(secret[-32:].encode(), listed.body)
 
     def test_ways(self) -> None:

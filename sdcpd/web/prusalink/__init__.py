@@ -7,7 +7,6 @@ dialect.
 from __future__ import annotations
 
 from sdcpd.web.prusalink.api import PrusaLinkApi
-from sdcpd.web.prusalink.form import PRUSALINK
 from sdcpd.web.prusalink.twins import LINK, SLA, mounted
 
-__all__ = ["LINK", "PRUSALINK", "SLA", "PrusaLinkApi", "mounted"]
+__all__ = ["LINK", "SLA", "PrusaLinkApi", "mounted"]

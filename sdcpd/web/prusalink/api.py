@@ -15,6 +15,7 @@ from sdcpd.web.pictures import PicturesApi
 from sdcpd.web.prusalink.control import ControlEndpoints
 from sdcpd.web.prusalink.entries import Entries
 from sdcpd.web.prusalink.files import FileEndpoints
+from sdcpd.web.prusalink.form import form_of
 from sdcpd.web.prusalink.look import LookEndpoints
 from sdcpd.web.prusalink.upload import UploadEndpoint
 from sdcpd.web.routes import Route
@@ -37,8 +38,11 @@ class PrusaLinkApi:
         documents: Documents,
         present: Present,
         pictures: PicturesApi,
+        challenge: Callable[[], str],
         wall: Callable[[], float],
     ) -> None:
+        self.form = form_of(challenge)
+        """How it refuses."""
         entries = Entries(store, shelf)
         self.routes: tuple[Route, ...] = (
             *LookEndpoints(store, entries, documents, present, wall).routes,

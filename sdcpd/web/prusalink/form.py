@@ -1,12 +1,13 @@
 """How PrusaLink says that something went wrong: a sentence, or JSON for who asks for it (reference apis.md 2.1, 5.4).
 
 One decision: the body is plain text unless the request's Accept names JSON, as with the real server: PrusaSlicer shows
-the body to its user as it is. Whoever has no key gets 401, so that it asks its user for one.
+the body to its user as it is. Whoever has no key gets 401 with a challenge, so that it asks its user for one or answers
+by HTTP Digest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
 import msgspec
@@ -17,7 +18,7 @@ from sdcpd.web.access import has_key
 from sdcpd.web.answer import JSON, TEXT, Answer, header_of
 from sdcpd.web.errors import ErrorBody, Form
 
-__all__ = ["PRUSALINK", "PrusaLinkError"]
+__all__ = ["PrusaLinkError", "form_of"]
 
 
 class PrusaLinkError(Struct, frozen=True):
@@ -32,18 +33,21 @@ _KINDS = frozenset({"unknown_format", "unsupported_format"})
 """Files of a kind that no printer here takes."""
 _STATUSES = {422: 400, 421: 403, 502: 503}
 """Where the real server has no such code."""
-_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="sdcpd"'}
 
 
-def _answer(request: IRequest, status: int, body: ErrorBody, headers: Mapping[str, str]) -> Answer:
-    status = 415 if body.code in _KINDS else _STATUSES.get(status, status)
-    if body.code == "forbidden" and not has_key(request):
-        status, headers = 401, {**headers, **_CHALLENGE}
-    text = f"{body.message.rstrip('.')}. {body.hint}" if body.hint else body.message
-    if JSON in (header_of(request, "accept") or ""):
-        error = PrusaLinkError(body.code, HTTPStatus(status).phrase, text)
-        return Answer(status, msgspec.json.encode(error), headers=dict(headers))
-    return Answer(status, text.encode(), TEXT, dict(headers))
+def form_of(challenge: Callable[[], str]) -> Form:
+    """The form; ``challenge`` gives the value of WWW-Authenticate for who has no key, or a wrong one."""
 
+    def answer(request: IRequest, status: int, body: ErrorBody, headers: Mapping[str, str]) -> Answer:
+        status = 415 if body.code in _KINDS else _STATUSES.get(status, status)
+        if body.code == "forbidden" and not has_key(request):
+            status = 401
+        if status == 401 and body.code != "stale_nonce":  # that one brings its own
+            headers = {**headers, "WWW-Authenticate": challenge()}
+        text = f"{body.message.rstrip('.')}. {body.hint}" if body.hint else body.message
+        if JSON in (header_of(request, "accept") or ""):
+            error = PrusaLinkError(body.code, HTTPStatus(status).phrase, text)
+            return Answer(status, msgspec.json.encode(error), headers=dict(headers))
+        return Answer(status, text.encode(), TEXT, dict(headers))
 
-PRUSALINK = Form(_answer, PrusaLinkError)
+    return Form(answer, PrusaLinkError)

@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from sdcpd.files import FileStore, StoredFile
 from sdcpd.fleet import Printer
 from sdcpd.names import base_name
+from sdcpd.web.access import has_key
 from sdcpd.web.address import PREFIX, base
 from sdcpd.web.answer import Answer, json_answer
 from sdcpd.web.errors import Refusal
@@ -100,6 +101,9 @@ class UploadEndpoint:
         if call.header("create-folder") == YES:
             self._shelf.make(name)
             return Answer(201, headers={"Location": _location(call)})
+        if call.body.length == 0 and not has_key(call.request):
+            # libcurl, when it is to use Digest, asks for the challenge with an empty body, and its address may upload.
+            raise Refusal(401, "empty_file", "The file is empty.", "Send its bytes, or a key with them.")
         _refuse_kind(name)
         overwrite = call.header("overwrite") == YES or call.flag("overwrite")
         there = None if overwrite else self._shelf.file(name)

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import re
 
-from sdcpd.web.prusalink import LINK, PRUSALINK, SLA
+from sdcpd.web.prusalink import LINK, SLA
+from sdcpd.web.prusalink.form import PrusaLinkError
 from tests.web.prusalink.rig import JSON, P, PrusaLinkCase
 from tests.web.rig import SATURN
 
@@ -40,7 +41,7 @@ class TableTests(PrusaLinkCase):
     def test_routes(self) -> None:
         """Each row is a route at each place, and no route is without a row; each is described once."""
         rows = {(method, f"/api/v1/{path}", scope) for method, path, scope, _ in ROWS}
-        routes = [r for r in self.rig.web.routes if r.form is PRUSALINK and "/api/v1/" in r.path]
+        routes = [r for r in self.rig.web.routes if r.form.document is PrusaLinkError and "/api/v1/" in r.path]
         for below in ("/printers/<name>", ""):
             for place in PLACES:
                 begins = f"{below}{place}/api/v1/"
@@ -72,13 +73,13 @@ class TableTests(PrusaLinkCase):
             target = f"{P}/api/v1/" + re.sub("<[^>]*>", "unknown", path)
             reply = self.rig.ask(method, target, address=STRANGER)
             self.refused(reply, 401)
-            self.assertIn("www-authenticate", reply.headers)
+            self.assertRegex(reply.headers["www-authenticate"], '^Digest realm="sdcpd", nonce=')
             reply = self.rig.ask(method, target, address=STRANGER, key=viewer)
             self.assertEqual(reply.status, status if scope == "view" else 403, (method, target))
             self.rig.clock.advance(60)
             wrong = self.rig.ask(method, target, key="sdcpd_00000000_" + "a" * 32)
             self.refused(wrong, 401)
-            self.assertIn("www-authenticate", wrong.headers)
+            self.assertRegex(wrong.headers["www-authenticate"], '^Digest realm="sdcpd", nonce=')
 
     def test_limited_key(self) -> None:
         """A key for another printer gets nowhere; one for this printer may do all but take away what belongs to all."""

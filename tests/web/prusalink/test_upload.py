@@ -128,6 +128,13 @@ class UploadTests(PrusaLinkCase):
         self.assertEqual([folder["dirname"] for folder in listed["dirs"]], ["small"])
         self.refused(self.send("minis/small", b"", Create_Folder=YES), 409)
 
+    def test_empty(self) -> None:
+        """An empty file without a key is answered with a challenge, also where the address may upload; else refused."""
+        reply = self.ask("PUT", "files/local/plate.goo", address="127.0.0.1")
+        self.refused(reply, 401)
+        self.assertRegex(reply.headers["www-authenticate"], "^Digest ")
+        self.assertIn("empty", self.refused(self.ask("PUT", "files/local/plate.goo"), 415))
+
 
 class PrintTests(PrusaLinkCase):
     """``Print-After-Upload``."""
