@@ -118,6 +118,38 @@ class OctoRestTests(OctoPrintJourney):
         self.assertIn("plate", str(caught.exception))
         self.assertEqual(self.starts(), 1)
 
+    def test_files(self) -> None:
+        """Files are sent, told, copied, moved, selected with a print, and deleted, as OctoRest asks for it."""
+        client = self.client
+        sent = client.upload(str(self.file), path="minis", print=True)
+        # requests sends only the file of such an upload, also to the real server: nothing is started by it.
+        self.assertEqual((sent["done"], sent["effectivePrint"]), (True, False))
+        self.assertEqual(sent["files"]["local"]["path"], "vase.goo")
+        (entry,) = client.files(recursive=True)["files"]
+        self.assertEqual((entry["size"], entry["typePath"]), (self.file.stat().st_size, ["machinecode", "goo"]))
+        self.assertEqual(client.files_info("local", "vase.goo"), entry)
+        with self.assertRaises(RuntimeError) as caught:
+            client.new_folder("minis")
+        self.assertIn("No file to upload and no folder to create", str(caught.exception))
+        client.copy("vase.goo", "minis/copy.goo")
+        client.move("local/minis/copy.goo", "minis/moved.goo")
+        (folder,) = (entry for entry in client.files(recursive=True)["files"] if entry["type"] == "folder")
+        self.assertEqual([child["name"] for child in folder["children"]], ["moved.goo"])
+        with self.assertRaises(RuntimeError) as caught:
+            client.slice("vase.goo")
+        self.assertIn("no slicer available", str(caught.exception))
+        client.select("vase.goo", print=True)
+        self.wait_for("PRINTING")
+        for name, words in (("vase.goo", "file that is currently in use"), ("minis", "folder that contains a file")):
+            with self.assertRaises(RuntimeError) as caught:
+                client.delete(name)
+            self.assertIn(words, str(caught.exception))
+        client.cancel()
+        self.daemon.wait_until(self.slug, lambda printer: printer["job"]["ended"])
+        client.delete("minis")
+        client.delete("vase.goo")
+        self.assertEqual(client.files()["files"], [])
+
     def test_connection(self) -> None:
         """To disconnect and to connect are answered as done, and the printer is there again by itself."""
         self.client.disconnect()
