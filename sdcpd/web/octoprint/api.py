@@ -6,6 +6,7 @@ One decision: this module alone knows all parts of the dialect; each of them kno
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -30,6 +31,7 @@ from sdcpd.web.octoprint.profiles import ProfileEndpoints
 from sdcpd.web.octoprint.push import Push
 from sdcpd.web.octoprint.selection import Selection
 from sdcpd.web.octoprint.settings import SettingsEndpoints
+from sdcpd.web.octoprint.times import PastPrints, PastTimes
 from sdcpd.web.octoprint.upload import UploadEndpoint
 from sdcpd.web.octoprint.users import UserEndpoints
 from sdcpd.web.routes import Route
@@ -37,6 +39,10 @@ from sdcpd.web.shelf import Shelf
 from sdcpd.web.starts import Starts
 
 __all__ = ["OctoPrintApi"]
+
+
+class History(Past, PastPrints, Protocol):
+    """Who remembers prints: how they ended and how long they took."""
 
 
 class OctoPrintApi:
@@ -53,7 +59,7 @@ class OctoPrintApi:
         documents: Documents,
         shelf: Shelf,
         starts: Starts,
-        past: Past,
+        past: History,
         keys: Keys,
         adopt: Callable[[str], None],
         clock: IReactorTime,
@@ -63,7 +69,7 @@ class OctoPrintApi:
         """What is selected on each printer."""
         self.logins = Logins(keys, clock)
         """The sessions that a login hands out."""
-        self.present = Present(self.selection, store, documents)
+        self.present = Present(self.selection, store, documents, PastTimes(fleet, past))
         """State, job and progress, for the REST tree and the push."""
         self.push = Push(
             version,

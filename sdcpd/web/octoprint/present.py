@@ -6,6 +6,7 @@ and a push tell the same.
 
 from __future__ import annotations
 
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 
 from sdcpd.documents import Documents
@@ -15,15 +16,17 @@ from sdcpd.fleet import Printer
 from sdcpd.index import FileIndex
 from sdcpd.web.octoprint.selection import Selection
 from sdcpd.web.octoprint.state import JobInformation, Progress, Times, current_z, job_of, progress_of
+from sdcpd.web.octoprint.times import PastTimes
 
 __all__ = ["Present"]
 
 
 class Present:
-    """Over the selection, the store and the documents."""
+    """Over the selection, the store, the documents and what earlier prints took."""
 
-    def __init__(self, selection: Selection, store: FileStore, documents: Documents) -> None:
+    def __init__(self, selection: Selection, store: FileStore, documents: Documents, past: PastTimes) -> None:
         self._selection = selection
+        self._past = past
         self._store = store
         self._documents = documents
 
@@ -32,8 +35,11 @@ class Present:
         return Deferred.fromCoroutine(self._job(printer))
 
     async def _job(self, printer: Printer) -> JobInformation:
-        index = await self._index(printer)
-        return job_of(printer, self._selection.of(printer), Times(None if index is None else index.print_time_s))
+        file, index = self._selection.of(printer), await self._index(printer)
+        if file is None or index is None:
+            return job_of(printer, file, Times())
+        times = await self._past.of(printer, file)
+        return job_of(printer, file, replace(times, estimated=index.print_time_s))
 
     def progress(self, printer: Printer) -> Progress:
         """The progress of the selected file; of another one that was printed before it tells nothing."""

@@ -95,6 +95,20 @@ class LookTests(JobCase):
         self.assertEqual(found["job"]["file"]["name"], "other.goo")
         self.assertIsNone(found["progress"]["completion"])
 
+    def test_times(self) -> None:
+        """Once a file was printed here, its last time and its average are told, in whole seconds."""
+        self.run_file(layer=1)
+        self.assertIsNone(self.get("api/job")["job"]["lastPrintTime"])
+        for layer in (2, 3):
+            self.rig.clock.advance(30)
+            self.run_file(layer=layer)
+        self.complete(wire_name(self.file))
+        self.rig.clock.advance(1)
+        job = self.get("api/job")["job"]
+        self.assertEqual(job["lastPrintTime"], 62)  # the rig gives each report half a second
+        self.assertEqual(job["averagePrintTime"], job["lastPrintTime"])
+        self.assertIs(type(job["lastPrintTime"]), int)
+
     def test_offline(self) -> None:
         """A printer that is off is answered with 200 and its state, as clients that only look want it."""
         self.switch_off()
