@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 from twisted.internet.defer import CancelledError, Deferred
 
@@ -24,7 +23,7 @@ from sdcpd.web.lines import sentence_of
 from sdcpd.web.octoprint.events import Happening, Look, Told, changes, look, told
 from sdcpd.web.octoprint.listener import Listener
 from sdcpd.web.octoprint.present import Present
-from sdcpd.web.octoprint.state import JobInformation, Progress, State, state_of, temperatures_of
+from sdcpd.web.octoprint.state import JobInformation, Progress, State, points_of, state_of
 from sdcpd.web.octoprint.subscription import Subscription, chosen
 from sdcpd.web.sockjs.frames import encoded
 
@@ -256,20 +255,13 @@ class Audience:
             lines = [sentence_of(event) for event in events]
             rest = _Rest(
                 self._wall(),
-                self._temperatures(),
+                points_of(self._fleet.get(self._id), self._fleet.heard(self._id)),
                 chosen(wanted.logs, [f"Recv: {line}" for line in lines]),
                 chosen(wanted.messages, lines),
             )
             whole = self._core[:-1] + b"," + encoded(rest)[1:]
             message = self._rendered[key] = b'{"' + name.encode("ascii") + b'":' + whole + b"}"
         return message
-
-    def _temperatures(self) -> list[dict[str, Any]]:
-        printer = self._fleet.find(self._id)
-        sensors = temperatures_of(printer) if printer is not None else {}
-        if not sensors:
-            return []
-        return [{"time": int(self._wall()), **{name: msgspec.to_builtins(told) for name, told in sensors.items()}}]
 
 
 def _event(name: str, payload: dict[str, Any]) -> bytes:

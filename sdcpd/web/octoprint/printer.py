@@ -17,7 +17,7 @@ from sdcpd.web.answer import Answer, json_answer
 from sdcpd.web.errors import Refusal
 from sdcpd.web.octoprint.form import NOT_OPERATIONAL, no
 from sdcpd.web.octoprint.request import command_of, number_of
-from sdcpd.web.octoprint.state import State, error_of, state_of, temperatures_of
+from sdcpd.web.octoprint.state import State, error_of, points_of, state_of, temperatures_of
 from sdcpd.web.routes import Call, Parameter, Route
 
 __all__ = ["PrinterEndpoints", "must_be_operational"]
@@ -162,11 +162,8 @@ class PrinterEndpoints:
         return json_answer(LastError(*error_of(printer)))
 
     def _temperature(self, call: Call, printer: Printer) -> dict[str, object]:
-        found = temperatures_of(printer)
-        point = {name: {"actual": sensor.actual, "target": None} for name, sensor in found.items()}
-        heard = self._fleet.heard(printer.id)
-        known = [{"time": int(heard), **point}] if point and heard is not None else []
-        return self._history(call, found, known)
+        points = points_of(printer, self._fleet.heard(printer.id))
+        return self._history(call, temperatures_of(printer), points)
 
     def _history(self, call: Call, found: Mapping[str, object], points: Sequence[object] = ()) -> dict[str, object]:
         """With the points of the past where they are asked for; only the present is kept."""

@@ -29,6 +29,7 @@ __all__ = [
     "error_of",
     "file_of",
     "job_of",
+    "points_of",
     "progress_of",
     "state_of",
     "temperatures_of",
@@ -189,6 +190,12 @@ def temperatures_of(printer: Printer) -> dict[str, Temperature]:
     """
     box = sensors_of(printer).get("TempOfBox")
     return {} if box is None else {"chamber": Temperature(round(box, 2))}
+
+
+def points_of(printer: Printer, time: float | None) -> list[dict[str, object]]:
+    """What the board measures, as a point of a temperature history at this time; none if it measures nothing."""
+    found = {name: {"actual": sensor.actual, "target": None} for name, sensor in temperatures_of(printer).items()}
+    return [{"time": int(time), **found}] if found and time is not None else []
 
 
 def error_of(printer: Printer) -> tuple[str, str]:

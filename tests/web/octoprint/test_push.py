@@ -110,7 +110,7 @@ class BeginningTests(PushCase):
         self.rig.publish(msgspec.structs.replace(printing(1), extra={"TempOfBox": 28.25}))
         history = dict(self.hear(self.client().stream()))["history"]
         (point,) = history["temps"]
-        self.assertEqual(point["chamber"]["actual"], 28.25)
+        self.assertEqual(point["chamber"], {"actual": 28.25, "target": None})
         self.assertIsInstance(point["time"], int)
 
     def test_nothing_kept(self) -> None:
