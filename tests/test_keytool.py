@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from twisted.web.server import Site
 from twisted.web.util import redirectTo
 
 from sdcpd.keytool import main
-from tests.web.rig import SATURN, RealCase, Rig
+from tests.web.rig import SATURN, RealCase, Reply, Rig
 
 
 class KeyToolTests(RealCase):
@@ -34,16 +35,19 @@ class KeyToolTests(RealCase):
         self.pool.start()
         self.addCleanup(self.pool.stop)
 
-    async def run_tool(self, *arguments: str, file: Path | None = None) -> tuple[int, str, str]:
-        """Exit status, standard output and standard error."""
+    async def run_tool(self, *arguments: str, file: Path | None = None, typed: str = "") -> tuple[int, str, str]:
+        """Exit status, standard output and standard error; ``typed`` is what a person types."""
 
         def run() -> tuple[int, str, str]:
             out, err = io.StringIO(), io.StringIO()
+            stdin, sys.stdin = sys.stdin, io.StringIO(typed)
             with redirect_stdout(out), redirect_stderr(err):
                 try:
                     status = main(["--key-file", str(file or self.file), *arguments])
                 except SystemExit as end:
                     status = int(end.code or 0)
+                finally:
+                    sys.stdin = stdin
             return status, out.getvalue(), err.getvalue()
 
         found: tuple[int, str, str] = await deferToThreadPool(self.reactor, self.pool, run)
@@ -85,6 +89,80 @@ class KeyToolTests(RealCase):
             _, out, _ = await self.run_tool("list")
             self.assertEqual([line.endswith("(digest)") for line in out.splitlines()], [False, False, False, True])
             self.assertNotIn(key.ha1, out)
+
+        return self.flow(steps)
+
+    def ask(self, method: str, target: str, document: object = None, **more: Any) -> Reply:
+        """One request by a connection that is over with it: the clock is the real one."""
+        body = b"" if document is None else json.dumps(document).encode()
+        pending = self.rig.begin(method, target, body, {"Content-Type": "application/json"}, **more)
+        reply = pending.reply
+        pending.leave()
+        return reply
+
+    @property
+    def pairing(self) -> Any:
+        """Whether programs may ask, and who waits."""
+        return self.ask("GET", "/v1/keys/pairing").json
+
+    async def asked(self, app: str) -> str:
+        """Where a program polls that has asked as soon as it could."""
+        while not self.pairing["open"]:
+            await self.turn()
+        wish = {"app": app, "user": "maker"}
+        reply = self.ask("POST", "/plugin/appkeys/request", wish, address="192.168.1.77")
+        self.assertEqual(reply.status, 201, reply.body)
+        return reply.headers["location"].removeprefix("http://hub.local")
+
+    def test_pair(self) -> Deferred[None]:
+        """Who asks is shown, a yes lets it in, and nobody can ask any more afterwards."""
+
+        async def steps() -> None:
+            running = Deferred.fromCoroutine(self.run_tool("pair", "--scope", "view", typed="yes\n"))
+            location = await self.asked("Cura")
+            status, out, err = await running
+            self.assertEqual((status, err), (0, ""), out)
+            self.assertIn("Cura for maker asks from 192.168.1.77, at the address of saturn-3-ultra.", out)
+            self.assertIn("It would get view on all printers.", out)
+            self.assertIn("Cura fetches its key now.", out)
+            key = self.rig.keys.find(self.ask("GET", location).json["api_key"])
+            assert key is not None
+            self.assertEqual((key.name, key.scopes), ("Cura-maker", ("view",)))
+            self.assertFalse(self.pairing["open"])
+
+        return self.flow(steps)
+
+    def test_pair_refused(self) -> Deferred[None]:
+        """A no sends the program away; whoever types nothing more lets nobody in."""
+
+        async def steps() -> None:
+            running = Deferred.fromCoroutine(self.run_tool("pair", typed="\n"))
+            location = await self.asked("Evil")
+            while self.pairing["waiting"]:
+                await self.turn()
+            self.assertEqual(self.ask("GET", location).status, 404)
+            await self.asked("Cura")
+            status, out, err = await running
+            self.assertEqual((status, err), (0, ""), out)
+            self.assertIn("Evil gets no key.", out)
+            self.assertTrue(out.endswith("Nobody was let in.\n"), out)
+            self.assertEqual(len(self.rig.keys.list()), 1)
+
+        return self.flow(steps)
+
+    def test_pair_time(self) -> Deferred[None]:
+        """When the window is closed by somebody else the tool says that the time is over; a bad time is refused."""
+
+        async def steps() -> None:
+            running = Deferred.fromCoroutine(self.run_tool("pair"))
+            while not self.pairing["open"]:
+                await self.turn()
+            self.ask("POST", "/v1/keys/pairing", {"minutes": 0})
+            self.assertIn("The time is over, and nobody was let in.", (await running)[1])
+            status, _, err = await self.run_tool("pair", "--minutes", "16")
+            self.assertEqual(
+                (status, err), (1, "sdcp-key: --minutes: expected 1 to 15, found 16. Programs can ask again later.\n")
+            )
 
         return self.flow(steps)
 

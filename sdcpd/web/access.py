@@ -166,6 +166,13 @@ class Access:
                 {"WWW-Authenticate": self.digests.challenge(stale=True)},
             ) from None
 
+    def with_key(self, client: Client, text: str) -> Client:
+        """The client with a key that a person has typed into a page; the ``Refusal`` of a wrong one."""
+        key = self._keys.find(text.strip())
+        if key is None:
+            raise self._refused(client)
+        return _client(client, key)
+
     def _refused(self, client: Client) -> Refusal:
         seconds = self._failures.take(client.counted_as)
         if seconds:

@@ -39,7 +39,7 @@ ALWAYS = (
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
 )
-"""Headers of every answer, whoever gives it; the connection itself adds them."""
+"""Headers of every answer, whoever gives it, that does not bring its own; the connection itself adds them."""
 POLICY = b"default-src 'none'; frame-ancestors 'none'"
 """The Content-Security-Policy of every answer that does not bring its own."""
 
@@ -103,6 +103,7 @@ def _tagged(request: IRequest, answer: Answer) -> Answer:
 def secure(headers: Headers) -> None:
     """Tell browsers not to guess, not to leak and not to show us inside another page."""
     for name, value in ALWAYS:
-        headers.setRawHeaders(name, [value])
+        if not headers.hasHeader(name):
+            headers.setRawHeaders(name, [value])
     if not headers.hasHeader(b"content-security-policy"):
         headers.setRawHeaders(b"content-security-policy", [POLICY])

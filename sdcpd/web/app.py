@@ -39,6 +39,7 @@ from sdcpd.web.native import NativeApi
 from sdcpd.web.octoprint import OCTOPRINT, OctoPrintApi
 from sdcpd.web.openapi import openapi
 from sdcpd.web.ownport import OwnPortSite, PrinterFront
+from sdcpd.web.pairing import Pairing
 from sdcpd.web.pictures import PicturesApi
 from sdcpd.web.prusalink import PrusaLinkApi, mounted
 from sdcpd.web.queue import QueueApi
@@ -82,6 +83,7 @@ class WebApp:
         self._status = StatusApi(fleet, clock, wall, epoch, config.status.mode)
         self._updates = UpdatesApi(fleet, documents, clock, wall, epoch)
         self._clock = clock
+        pairing = Pairing(keys, clock)
         self._mount = Mount(fleet, config.sdcpd.default_printer)
         self._moonraker = MoonrakerApi(
             version,
@@ -110,6 +112,7 @@ class WebApp:
             starts=starts,
             past=prints,
             keys=keys,
+            pairing=pairing,
             adopt=adopt,
             clock=clock,
             wall=wall,
@@ -143,7 +146,7 @@ class WebApp:
             *self._updates.routes,
             *metrics.routes,
             *MeApi(fleet).routes,
-            *KeysApi(keys, fleet, self._access.tokens).routes,
+            *KeysApi(keys, fleet, self._access.tokens, pairing).routes,
             *self._mount.put(MOONRAKER, self._moonraker.routes),
             *self._mount.put(OCTOPRINT, self.octoprint.routes),
             *mounted(self._mount, prusalink.form, prusalink.routes, self.octoprint.common, version),

@@ -17,12 +17,14 @@ _SECRETS = re.compile(rb"key|token|password|secret", re.IGNORECASE)
 _SEPARATORS = re.compile(rb"([&;?])")
 _KEY = re.compile(rb"sdcpd(?:_|%5F)[0-9A-F]{8}(?:_|%5F)[A-Z2-7]+", re.IGNORECASE)
 
+_APP = re.compile(rb"(appkeys(?:/|%2F)+(?:request|auth|decision)(?:/|%2F)+)[^/]+", re.IGNORECASE)
+
 
 def redacted(uri: bytes) -> str:
     """The URI for the log: without the keys that some clients put there."""
     path, mark, query = uri.partition(b"?")
     shown = b"".join(_shown(part) for part in _SEPARATORS.split(query))
-    return _KEY.sub(b"***", path + mark + shown).decode("ascii", "backslashreplace")
+    return _KEY.sub(b"***", _APP.sub(rb"\1***", path) + mark + shown).decode("ascii", "backslashreplace")
 
 
 def _shown(part: bytes) -> bytes:

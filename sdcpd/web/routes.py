@@ -77,6 +77,10 @@ class Call:
                 "An administrator can make a key with that scope, or grant it under [access] trusted.",
             )
 
+    def with_key(self, text: str) -> Client:
+        """Who asks, with a key that was typed into a page; the ``Refusal`` of a wrong one."""
+        return self._access.with_key(self.client, text)
+
     @property
     def is_proxied(self) -> bool:
         """Whether a configured proxy sent this, so that its forwarded headers count."""

@@ -108,6 +108,8 @@ class AddressTests(AccessCase):
         ("GET", "/v1/keys", "admin", 200),
         ("POST", "/v1/keys", "admin", 422),
         ("DELETE", "/v1/keys/<key_id>", "admin", 404),
+        ("GET", "/v1/keys/pairing", "admin", 200),
+        ("POST", "/v1/keys/pairing", "admin", 422),
         ("POST", "/v1/token", "view", 201),
     )
     #: Routes that a key limited to one printer may use although their path names none.

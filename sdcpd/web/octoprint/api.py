@@ -16,6 +16,7 @@ from sdcpd.fleet import Fleet
 from sdcpd.jobs import Jobs
 from sdcpd.keys import Keys
 from sdcpd.web.octoprint.absent import AbsentEndpoints
+from sdcpd.web.octoprint.appkeys import AppKeysEndpoints
 from sdcpd.web.octoprint.commands import CommandEndpoints
 from sdcpd.web.octoprint.connection import ConnectionEndpoints
 from sdcpd.web.octoprint.entries import Entries, Past
@@ -34,6 +35,7 @@ from sdcpd.web.octoprint.settings import SettingsEndpoints
 from sdcpd.web.octoprint.times import PastPrints, PastTimes
 from sdcpd.web.octoprint.upload import UploadEndpoint
 from sdcpd.web.octoprint.users import UserEndpoints
+from sdcpd.web.pairing import Pairing
 from sdcpd.web.routes import Route
 from sdcpd.web.shelf import Shelf
 from sdcpd.web.starts import Starts
@@ -61,6 +63,7 @@ class OctoPrintApi:
         starts: Starts,
         past: History,
         keys: Keys,
+        pairing: Pairing,
         adopt: Callable[[str], None],
         clock: IReactorTime,
         wall: Callable[[], float],
@@ -102,6 +105,7 @@ class OctoPrintApi:
         """What every flavour of the tree has; a twin mount adds its own ``VersionEndpoint``."""
         self.routes: tuple[Route, ...] = (
             *VersionEndpoint(version, Flavour.OCTOPRINT).routes,
+            *AppKeysEndpoints(pairing, fleet).routes,
             *self.common,
             *self.push.routes,
         )
