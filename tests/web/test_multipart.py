@@ -256,6 +256,24 @@ class ReceiveTests(SynchronousTestCase):
         self.body.complete()
         self.assertEqual(self.successResultOf(kept), "kept")
 
+    def test_without(self) -> None:
+        """A form without a file is refused, unless somebody has an answer to it; a broken one is refused by all."""
+        for data, error in ((END, Refusal), (b"--", Interrupted)):
+            kept = self.receive()
+            self.body.arrived(data)
+            self.body.complete()
+            self.failureResultOf(kept, error)
+        for data in (END, b"--"):
+            body = Body(None, Still())
+            form: Form[Kept] = Form(TYPE, None, lambda head: Kept())
+            answered = receive_form(body, form, Kept.finish, lambda: "nothing")
+            body.arrived(data)
+            body.complete()
+            if data == END:
+                self.assertEqual(self.successResultOf(answered), "nothing")
+            else:
+                self.failureResultOf(answered, Interrupted)
+
     def test_aborted(self) -> None:
         """Nothing half stays of a form that breaks off, ends too early, or meets a full disk."""
         for data, error in (

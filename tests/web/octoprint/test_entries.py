@@ -1,18 +1,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 
 from sdcpd.errors import StoreError
+from sdcpd.files import FileStore
 from sdcpd.journal import Outcomes, PrintQuery
 from sdcpd.web.octoprint.entries import Entries, abridged
 from sdcpd.web.shelf import Shelf
 from tests.codec.vectors import vector
 from tests.web.octoprint.rig import OctoPrintCase
-from tests.web.rig import EPOCH, SATURN, goo, md5
+from tests.web.rig import EPOCH, SATURN, at_once, goo, md5
 
 BASE = "https://hub.example/p"
 
@@ -86,6 +88,27 @@ class EntriesTests(OctoPrintCase):
         self.past.found = {"plate.goo": Outcomes(1, 0, True, EPOCH, None)}
         last = self.told(self.entries.file(BASE, self.printer, file))["prints"]["last"]
         self.assertEqual(last, {"success": True, "date": int(EPOCH)})
+
+    def test_unreadable(self) -> None:
+        """A file whose bytes the disk has lost is still told, without what only they tell."""
+        file = self.store()
+        store = FileStore(self.rig.directory / "files", self.rig.limits, at_once, self.rig.wall)
+        entries = Entries(store, self.past)
+        for path in (Path(file.path), self.rig.directory / "files" / "index" / f"{file.md5}.index"):
+            path.unlink()
+        told = self.told(entries.file(BASE, self.printer, file))
+        self.assertEqual((told["hash"], "gcodeAnalysis" in told), (file.md5, False))
+
+    def test_remembered(self) -> None:
+        """The times of the files are read once, also of more files than have their layers in memory."""
+        arriving = self.rig.store.begin("plate.goo", None)
+        arriving.write(vector("tiny.goo"))
+        file = self.successResultOf(arriving.finish())
+        before = self.told(self.entries.file(BASE, self.printer, file))
+        self.successResultOf(self.rig.store.indexes.forget(file.md5))
+        Path(file.path).unlink()
+        self.assertEqual(self.told(self.entries.file(BASE, self.printer, file)), before)
+        self.assertIn("gcodeAnalysis", before)
 
     def test_levels(self) -> None:
         """A list has the first level; a recursive one has everything, and how large each folder is."""
