@@ -137,7 +137,7 @@ class PageTests(WebCase):
             self.assertNotIn(tag, ("style", "iframe", "base"))
             self.assertEqual([name for name in attributes if name.startswith("on")], [])
             for name in ("src", "href"):
-                self.assertRegex(attributes.get(name) or "/", "^[/#]")
+                self.assertRegex(attributes.get(name) or "#", "^(#|page/|v1/)")
         self.assertEqual(reply.headers["cache-control"], "private, no-cache")
 
     def test_site(self) -> None:
@@ -153,10 +153,10 @@ class PartTests(WebCase):
     def paths(self) -> list[str]:
         page = Page(self.rig.get("/"))
         named = [*page.all("script"), *page.all("link"), *page.all("img")]
-        return sorted({path for found in named for path in (found.get("src"), found.get("href")) if path})
+        return sorted({f"/{path}" for found in named for path in (found.get("src"), found.get("href")) if path})
 
     def test_all(self) -> None:
-        """All that the page names is there, may be kept for ever, and is what its name says; nothing is left out."""
+        """All that the page names, relative to itself, is there, may be kept for ever, and is what it says; nothing is left out."""
         paths = self.paths()
         types = {"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8", "svg": "image/svg+xml"}
         for path in paths:
