@@ -30,6 +30,8 @@ DIRECTORY = Path(__file__).with_name("page")
 TEMPLATE = "index.html"
 FOREVER = "public, max-age=31536000, immutable"
 _HOLE = re.compile(r"\{\{(\w+)\}\}")
+_PADDING = re.compile(rb"(?m)^[ \t]*(?://.*$|/\*.*\*/$)|^[ \t]+")
+"""What a browser does not need: indentation, and lines that are comments; the numbers of lines stay as they are."""
 _TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
 _POLICY = "; ".join(
     (
@@ -61,7 +63,7 @@ def parts_in(directory: Path) -> Mapping[str, Part]:
     found = {}
     for path in sorted(directory.iterdir()):
         if path.suffix in _TYPES:
-            body = path.read_bytes()
+            body = _PADDING.sub(b"", path.read_bytes())
             found[path.name] = Part(body, _TYPES[path.suffix], f'"{_digest(body)}"')
     return found
 
