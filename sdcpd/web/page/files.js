@@ -47,7 +47,7 @@ function make(file) {
       h(
         "div",
         { class: "row" },
-        button("Print on ...", { scope: "control", drawing: "play", title: `Print ${file.name} on ...`, run: () => startDialog({ file: file.name }) }),
+        button("Print on ...", { scope: "control", drawing: "play", title: `Print on ... ${file.name}`, run: () => startDialog({ file: file.name }) }),
         button("", { scope: "queue", kind: "bare", drawing: "plus", title: `Queue ${file.name}`, run: () => startDialog({ file: file.name, wait: true }) }),
         button("", {
           scope: "upload",
@@ -78,12 +78,12 @@ function make(file) {
 
 /** The view: { element, title, update, tick, leave }. */
 export function files() {
-  const input = h("input", { type: "file", multiple: true, accept: ".goo,.ctb", class: "unseen", id: "choose", tabindex: "-1" });
+  const input = h("input", { type: "file", multiple: true, accept: ".goo,.ctb", hidden: true });
   const printers = h("select", { id: "for" });
   const choose = button("Choose files", { scope: "upload", kind: "primary", drawing: "upload", run: () => input.click() });
   const lead = h("p", { class: "lead" });
   const list = h("ul", { class: "cards", role: "list" });
-  const box = h("div", { class: "drop" }, h("p", {}, icon("upload"), " Drop .goo or .ctb files anywhere on this page."), h("div", { class: "row" }, h("label", { for: "for" }, "For"), printers, choose, h("label", { for: "choose", class: "unseen" }, "Files to upload"), input));
+  const box = h("div", { class: "drop" }, h("p", {}, icon("upload"), " Drop .goo or .ctb files anywhere on this page."), h("div", { class: "row" }, h("label", { for: "for" }, "For"), printers, choose, input));
   const element = h("div", { class: "files" }, h("div", { class: "headline" }, h("h1", {}, "Files"), lead), box, uploads, list);
   input.addEventListener("change", () => {
     upload(input.files, printers.value).catch(complain);

@@ -3,7 +3,7 @@
 
 import { ask, printerPath, Refused } from "./api.js";
 import { askKey, note, open } from "./dialogs.js";
-import { h, name, show, tell } from "./dom.js";
+import { h, name, show } from "./dom.js";
 import { hindrance, store } from "./store.js";
 
 /** Why a file was refused, as elements. */
@@ -13,7 +13,7 @@ export function verdict(error) {
   return [
     h("p", { class: "fault", dir: "auto" }, error.message),
     expected && h("p", { dir: "auto" }, `Expected: ${expected}. Found: ${found}.`),
-    suits && h("p", { dir: "auto" }, names.length ? `It suits: ${names.join(", ")}.` : "It suits none of the known printers."),
+    suits && h("p", {}, names.length ? ["It suits: ", names.map((one, place) => [place ? ", " : "", name(one)]), "."] : "It suits none of the known printers."),
     !expected && error.hint && h("p", { class: "quiet", dir: "auto" }, error.hint),
   ].filter(Boolean);
 }
@@ -55,13 +55,14 @@ export async function startDialog({ slug = null, file = null, wait = false }) {
     };
     const now = h("button", { type: "button", class: wait ? "" : "primary", onclick: () => run(false) }, "Print now");
     const later = h("button", { type: "button", class: wait ? "primary" : "", onclick: () => run(true) }, "Add to the queue");
-    const about = h("p", { class: "quiet", dir: "auto" });
+    const about = h("p", { class: "quiet" });
     const judge = () => {
       const one = printer();
       const can = Boolean(one && one.phase === "IDLE");
       show(now, can && !wait);
       show(tick, can && !wait);
-      tell(about, one ? `${one.name}: ${one.state_text}.${can ? "" : " The file waits in its queue."}` : "It goes to the first free printer that it suits, and waits there for its start.");
+      const words = one ? [name(one.name), `: ${one.state_text}.${can ? "" : " The file waits in its queue."}`] : ["It goes to the first free printer that it suits, and waits there for its start."];
+      about.replaceChildren(...words);
     };
     where?.addEventListener("change", judge);
     judge();

@@ -1,0 +1,274 @@
+"""The page in a real browser: what a person sees and does, from the first look to a print's end."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+
+from tests.browser.kit import HOSTILE, PHONE, BrowserCase
+from tests.end_to_end.requirements import needs
+
+pytestmark = [pytest.mark.end_to_end, needs("chromium")]
+AXE = Path(__file__).parents[2] / "build" / "node" / "node_modules" / "axe-core" / "axe.min.js"
+
+
+class PrintingTests(BrowserCase):
+    """A file on its way, by hand."""
+
+    def test_whole_way(self) -> None:
+        """A file is chosen, judged, sent to a printer, watched to its end; then its plate is asked for and cleared."""
+        page = self.open("#/files")
+        with page.expect_file_chooser() as chooser:
+            self.button("Choose files").click()
+            self.enter_key(self.daemon.key)
+        chooser.value.set_files(self.file)
+        line = page.get_by_role("list", name="Uploads").get_by_role("listitem")
+        self.see(line, "Stored, ")
+        self.see(line, "30 layers")
+        self.button("Print on ...", line).click()
+        dialog = page.get_by_role("dialog", name="Print")
+        dialog.get_by_label("Printer").select_option("left")
+        dialog.get_by_label("I have looked").check()
+        self.button("Print now", dialog).click()
+        self.gone(dialog)
+
+        page.get_by_role("link", name="Printers").click()
+        card = self.card("Left")
+        self.see(card, "Printing")
+        self.see(card, "vase.goo")
+        card.get_by_role("link", name="Left").click()
+        self.see(page.get_by_role("heading", level=1), "Left")
+        self.see(page.locator(".where"), "printed now")
+        self.see(page.locator(".pane.large img.loaded[data-kind=layer]"))
+        self.see(page.locator(".panel .state"), "Plate to clear")
+        self.see(page.get_by_role("region", name="History"), "Finished")
+        self.see(page.get_by_role("region", name="Layer time"), "Usually")
+
+        self.button("Print a file").click()
+        dialog = page.get_by_role("dialog", name="Print")
+        self.button("Print now", dialog).click()
+        self.see(dialog.get_by_role("alert"), "a print may still be on its plate; nothing was started")
+        self.button("Cancel", dialog).click()
+        self.button("Plate is clear").click()
+        self.see(page.locator(".panel .state"), "Ready")
+        self.assertEqual(self.daemon.get("/v1/printers/left")["plate"]["by"], "key:admin")
+
+    def test_stop(self) -> None:
+        """Stop asks first, by the names of the printer and the file; only who says yes stops the print."""
+        self.daemon.put("/v1/files/tall.goo", self.slice("tall.goo", 400))
+        self.be_idle("left")
+        self.start("left", "tall.goo")
+        self.daemon.wait_until("left", lambda p: p["phase"] == "PRINTING")
+        page = self.open("#/printers/left", key=self.daemon.key)
+        self.button("Stop").click()
+        dialog = page.get_by_role("dialog", name="Stop this print?")
+        self.see(dialog, "Left is printing tall.goo, layer ")
+        self.button("Cancel", dialog).click()
+        self.assertEqual(self.daemon.get("/v1/printers/left")["phase"], "PRINTING")
+        self.button("Pause").click()
+        self.see(page.locator(".panel .state"), "Paused")
+        self.button("Go on").click()
+        self.see(page.locator(".panel .state"), "Printing")
+        self.button("Stop").press("Enter")
+        self.button("Stop the print").click()
+        self.see(page.get_by_role("region", name="History"), "Stopped")
+        self.see(self.button("Plate is clear"))
+
+    def test_slider(self) -> None:
+        """Any layer of the file can be looked at while it is printed, by the keys of the keyboard, too."""
+        self.daemon.put("/v1/files/tall.goo", self.slice("tall.goo", 400))
+        self.be_idle("left")
+        self.start("left", "tall.goo")
+        page = self.open("#/printers/left")
+        self.see(page.locator(".where"), "printed now")
+        slider = page.get_by_role("slider", name="Layer")
+        slider.press("End")
+        self.see(page.locator(".where"), "Layer 400 of 400")
+        self.see(page.locator(".about"), "20 mm")
+        slider.press("ArrowLeft")
+        self.see(page.locator(".where"), "Layer 399 of 400")
+        self.button("Follow the print").click()
+        self.see(page.locator(".where"), "printed now")
+        self.be_idle("left")
+
+    def test_refused_upload(self) -> None:
+        """A file for another machine is refused at once, with what was expected and what was found."""
+        page = self.open("#/files", key=self.daemon.key)
+        page.get_by_label("For", exact=True).select_option("right")
+        with page.expect_file_chooser() as chooser:
+            self.button("Choose files").click()
+        chooser.value.set_files(self.file)
+        line = page.get_by_role("list", name="Uploads").get_by_role("listitem")
+        self.see(line, "Refused.")
+        self.see(line, "Expected: ")
+        self.see(line, "It suits: ")
+        self.see(line.locator("bdi", has_text="Left"))
+
+    def test_queue(self) -> None:
+        """Files wait in an order that buttons change; one that is removed is asked about, and stays stored."""
+        for name in ("one.goo", "two.goo"):
+            self.daemon.put(f"/v1/files/{name}", self.file)
+        self.printers.ask("power-off", 1)
+        self.addCleanup(self.printers.ask, "power-on", 1)
+        for name in ("one.goo", "two.goo"):
+            status, answer = self.daemon.request("POST", "/v1/printers/left/queue", {"file": name})
+            self.assertEqual(status, 202, answer)
+        page = self.open("#/printers/left", key=self.daemon.key)
+        rows = page.get_by_role("region", name="Queue").get_by_role("listitem")
+        later = self.button("Earlier: two.goo")
+        if later.is_visible():
+            later.focus()
+            later.press("Enter")
+            self.see(rows.first, "two.goo")
+        self.button("Remove one.goo").click()
+        dialog = page.get_by_role("dialog")
+        self.see(dialog, "one.goo is taken out of the queue.")
+        self.button("Remove", dialog).click()
+        self.gone(rows.filter(has_text="one.goo"))
+        self.assertIn("one.goo", [file["name"] for file in self.daemon.get("/v1/files")])
+        for job in self.daemon.get("/v1/printers/left/queue"):
+            self.daemon.request("DELETE", f"/v1/jobs/{job['id']}")
+
+
+class LookingTests(BrowserCase):
+    """What is shown, and to whom."""
+
+    def test_first_answer(self) -> None:
+        """The printers are there in the first answer, without any script; all of the page is under 100 KB."""
+        page = self.open(java_script_enabled=False)
+        self.see(self.card("Right"), "Ready")
+        page = self.open()
+        sizes = {}
+        page.on("response", lambda answer: sizes.update({answer.url: answer}))
+        page.reload()
+        self.see(self.card("Right"), "Ready")
+        page.wait_for_load_state("load")
+        own = {url: len(answer.body()) for url, answer in sizes.items() if re.search(r"/($|page/)", url)}
+        self.assertGreater(len(own), 10)
+        self.assertLess(sum(own.values()), 100_000, own)
+
+    def test_key(self) -> None:
+        """Who comes without a key may look; an action asks for one, says if it is wrong, keeps it, forgets it."""
+        page = self.open("#/printers/left")
+        self.button("Print a file").click()
+        self.enter_key("sdcpd_00000000_" + "a" * 32)
+        dialog = page.get_by_role("dialog", name="Key")
+        self.see(dialog.get_by_role("alert"), "not valid")
+        self.enter_key(self.daemon.key)
+        self.gone(dialog)
+        self.button("Cancel", page.get_by_role("dialog", name="Print")).or_(self.button("Close")).click()
+        page.reload()
+        self.button("Key: admin").click()
+        self.see(page.get_by_role("dialog", name="Key"), "view, upload, queue, control, plate, admin")
+        self.button("Forget the key").click()
+        self.see(self.button("Enter a key"))
+        self.assertEqual(page.evaluate("localStorage.getItem('sdcpd.key')"), None)
+
+    def test_scopes(self) -> None:
+        """A key that may not do a thing shows it all the same, switched off, with the reason."""
+        page = self.open("#/printers/left", key=self.key("queue", name="queuer"))
+        print_button = self.button("Print a file")
+        self.see(print_button)
+        page.wait_for_function("document.querySelector('.controls [aria-disabled=true]')")
+        self.assertEqual(
+            print_button.get_attribute("title"), "The key queuer may not do this: it lacks the scope control."
+        )
+        print_button.click(force=True)
+        self.see(page.get_by_role("alert"), "lacks the scope control")
+        self.assertIsNone(self.button("Add a file").get_attribute("aria-disabled"))
+
+    def test_revoked(self) -> None:
+        """A key that is revoked while the page is open is told so, and nothing old is shown as if it were new."""
+        page = self.open(key=self.key("view", name="guest"))
+        self.see(self.card("Right"), "Ready")
+        self.daemon.request("DELETE", "/v1/keys/guest")
+        self.see(page.locator("#banner"), "not valid")
+        self.gone(self.card("Right"))
+        page.locator("#banner").get_by_role("button", name="Enter a key").click()
+        self.button("Forget the key").click()
+        self.see(self.card("Right"), "Ready")
+        self.gone(page.locator("#banner"))
+
+    def test_hostile_names(self) -> None:
+        """Names that are markup, run from right to left or have 300 characters are text and widen nothing."""
+        name = "<b>x & y<b> " + "W" * 180 + ".goo"
+        self.assertEqual(self.daemon.put(f"/v1/files/{name}", self.file)[0], 201)
+        page = self.open(viewport=PHONE)
+        self.see(page.get_by_text(HOSTILE, exact=True))
+        for path in ("", "#/printers/evil", "#/printers/long", "#/files"):
+            page.goto(f"{self.daemon.url}/{path}")
+            page.wait_for_timeout(100)
+            self.assertLessEqual(page.evaluate("document.documentElement.scrollWidth"), 360, path)
+            self.assertEqual(page.locator("img[src=x], main b").count(), 0)
+        self.see(page.get_by_role("heading", name=name))
+
+    def test_back(self) -> None:
+        """The back button and a bookmark lead where they should."""
+        page = self.open()
+        self.card("Right").get_by_role("link").click()
+        self.see(page.get_by_role("heading", level=1), "Right")
+        page.reload()
+        self.see(page.get_by_role("heading", level=1), "Right")
+        page.go_back()
+        self.see(self.card("Right"))
+
+    @pytest.mark.skipif(not AXE.exists() and not os.environ.get("SDCPD_REQUIRE_ALL"), reason="make node installs axe")
+    def test_accessible(self) -> None:
+        """No view has a serious fault for who uses a screen reader, a keyboard or weak eyes, in dark and in light."""
+        axe = AXE.read_text(encoding="utf-8")
+        self.daemon.put("/v1/files/vase.goo", self.file)
+        self.be_idle("left")
+        self.start("left", "vase.goo")
+        for scheme in ("dark", "light"):
+            page = self.open(key=self.daemon.key, color_scheme=scheme, bypass_csp=True)
+            for path in ("", "#/printers/left", "#/files", "key"):
+                if path == "key":
+                    self.button("Key: admin").click()
+                else:
+                    page.goto(f"{self.daemon.url}/{path}")
+                    self.see(page.get_by_role("heading", level=1))
+                    page.wait_for_timeout(400)
+                page.evaluate(axe)
+                found = page.evaluate("axe.run()")
+                bad = [
+                    f"{fault['id']} ({fault['impact']}): {[node['html'] for node in fault['nodes']]}"
+                    for fault in found["violations"]
+                    if fault["impact"] in ("serious", "critical")
+                ]
+                self.assertEqual(bad, [], (scheme, path))
+        self.be_idle("left")
+
+
+class LosingTests(BrowserCase):
+    """A daemon that goes away and comes back."""
+
+    def test_restart(self) -> None:
+        """While the daemon is away the page says so and how old it is, offers nothing, and goes on by itself."""
+        page = self.open("#/printers/left", key=self.daemon.key)
+        self.see(page.locator(".age"), "live")
+        self.daemon.server.kill()
+        banner = page.locator("#banner")
+        self.see(banner, "No connection to sdcpd. What you see is from ")
+        self.see(page.locator(".age"), "as of ")
+        self.assertEqual(self.button("Print a file").get_attribute("aria-disabled"), "true")
+        self.daemon.restart(kill=True)
+        self.button("Try now").or_(page.locator(".age", has_text="live")).first.click()
+        self.gone(banner)
+        self.see(page.locator(".age"), "live")
+        page.wait_for_function("!document.querySelector('.controls [aria-disabled]')")
+
+    def test_network(self) -> None:
+        """A phone that has lost its network says so, and has the present as soon as it is back."""
+        page = self.open(viewport=PHONE)
+        self.see(self.card("Left"), "live")
+        page.context.set_offline(True)
+        self.see(page.locator("#banner"), "No connection")
+        self.see(self.card("Left"), "as of ")
+        page.context.set_offline(False)
+        self.gone(page.locator("#banner"))
+        self.see(self.card("Left"), "live")
