@@ -23,10 +23,17 @@ from typing import Any, Self
 
 from msgspec import Struct
 
+from tests.end_to_end.processes import plugin
+
 __all__ = ["Bench", "Child", "Daemon", "Reply", "cpu_of", "fetch", "pressed"]
 
 PATIENCE = 60.0
 """Seconds that a child may take to answer a question, beyond what the question itself takes."""
+COMPILED = {
+    "PYTHONDONTWRITEBYTECODE": "",
+    "PYTHONPYCACHEPREFIX": str(Path(__file__).resolve().parents[2] / "build" / "bench" / "compiled"),
+}
+"""As an installed program is: its modules were compiled before, and not each time that it starts."""
 _TICK = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _CONFIG = """\
@@ -92,21 +99,22 @@ class Child:
         log: Path,
         cwd: Path | None = None,
         environment: Mapping[str, str] | None = None,
+        output: Path | None = None,
     ) -> None:
         self._log = log
         self._rest = b""
         before = os.sched_getaffinity(0)
         os.sched_setaffinity(0, cores)
         try:
-            with log.open("wb") as errors:
+            with log.open("wb") as errors, (output or log).open("ab") as words:
                 self.started = time.monotonic()
                 self._process = subprocess.Popen(
                     arguments,
                     stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
+                    stdout=subprocess.PIPE if output is None else words,
                     stderr=errors,
                     cwd=cwd,
-                    env=None if environment is None else {**os.environ, **environment},
+                    env={**os.environ, **COMPILED, **(environment or {})},
                 )
         finally:
             os.sched_setaffinity(0, before)
@@ -128,6 +136,12 @@ class Child:
     def rss(self) -> int:
         """Bytes of memory that are resident now."""
         return int(Path(f"/proc/{self.pid}/statm").read_bytes().split()[1]) * _PAGE
+
+    def memory(self) -> dict[str, int]:
+        """Bytes by kind: ``Rss`` is all that is resident, ``Pss`` counts what others share in parts, ``Anonymous`` is
+        what no file stands for."""
+        lines = Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()[1:]
+        return {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
 
     def settle(self, within: float = 30.0, look: float = 0.4) -> None:
         """Wait until it has next to nothing to do."""
@@ -197,9 +211,8 @@ class Daemon(Child):
         config.write_text(
             _CONFIG.format(state=directory / "state", targets=json.dumps(list(targets)), interval=interval)
         )
-        twistd = Path(sys.executable).with_name("twistd")
-        arguments = [str(twistd), "--nodaemon", "--pidfile=", f"--logfile={directory / 'twistd.log'}", "sdcpd"]
-        super().__init__([*arguments, "--config", str(config)], core, directory / "daemon.stderr")
+        command = [*plugin("sdcpd"), "--config", str(config)]
+        super().__init__(command, core, directory / "daemon.stderr", output=directory / "daemon.log")
         self._directory = directory
 
     def port(self, name: str) -> int:
@@ -222,7 +235,7 @@ class Daemon(Child):
 
     def last_words(self) -> str:
         """The end of its log and of its standard error."""
-        log = self._directory / "twistd.log"
+        log = self._directory / "daemon.log"
         return (log.read_text("utf-8", "replace")[-1500:] if log.exists() else "") + super().last_words()
 
 
@@ -257,7 +270,7 @@ class Bench:
         return directory
 
     def daemon(self, targets: Sequence[str] = (), interval: float = 30.0) -> Daemon:
-        """sdcpd, as it is installed, probing ``targets`` for printers."""
+        """sdcpd, the checkout's or (SDCPD_COMMANDS) the installed one, probing ``targets`` for printers."""
         daemon = Daemon(self._place("daemon"), self.core, targets, interval)
         self._stack.callback(daemon.end)
         return daemon

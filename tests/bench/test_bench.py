@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from tests.bench import mqtt, printers
+from tests.bench import mqtt, printers, startup
 from tests.bench.table import QUICK, Beside, Comparison, Line, Table, render
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,3 +82,13 @@ def test_missed_budget() -> None:
     assert "MISSED" in slow
     assert "2.00" in slow
     assert "met" in rate
+
+
+@pytest.mark.end_to_end
+def test_startup_row() -> None:
+    """A start and the memory at rest are measured, and the table says of which program."""
+    table = startup.run(replace(QUICK, starts=1))
+    figures = {line.what: line.measured for line in table.lines}
+    assert all(figure > 0 for figure in figures.values())
+    assert figures["no file behind it"] < figures["resident, idle"]
+    assert "sdcpd" in render(table).rpartition("Measured: ")[2]

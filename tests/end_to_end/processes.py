@@ -23,7 +23,7 @@ from pathlib import Path
 from threading import Condition, Thread
 from typing import Any, Self
 
-__all__ = ["Daemon", "Printers", "Server", "free_tcp_port", "free_udp_port", "loopback_network", "samples"]
+__all__ = ["Daemon", "Printers", "Server", "free_tcp_port", "free_udp_port", "loopback_network", "plugin", "samples"]
 
 TWISTD = Path(sys.executable).with_name("twistd")
 INSTALLED = os.environ.get("SDCPD_COMMANDS", "")
@@ -61,7 +61,7 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
-def _plugin(name: str) -> list[str]:
+def plugin(name: str) -> list[str]:
     """The words that run a twistd plugin, ours or the installed one."""
     if INSTALLED:
         return [str(Path(INSTALLED, name))]
@@ -88,7 +88,7 @@ class Server:
         self._news = Condition()
         self._over = False
         self.process = subprocess.Popen(
-            [*before, *_plugin(arguments[0]), *arguments[1:]],
+            [*before, *plugin(arguments[0]), *arguments[1:]],
             cwd=directory,
             env={**os.environ, **(environment or {})},
             pass_fds=descriptors,
