@@ -100,7 +100,7 @@ class OctoPrintApi:
             *LayerEndpoint(self.present, documents, wall).routes,
             *AbsentEndpoints().routes,
             *FilesEndpoints(store, shelf, Entries(store, past), folders, starts, self.selection).routes,
-            *UploadEndpoint(store, shelf, folders, starts, self.selection).routes,
+            *UploadEndpoint(fleet, store, shelf, folders, starts, self.selection).routes,
         )
         """What every flavour of the tree has; a twin mount adds its own ``VersionEndpoint``."""
         self.routes: tuple[Route, ...] = (

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from sdcpd.errors import BadName, SdcpdError, UnknownFormat
 from sdcpd.files import FileStore, StoredFile
-from sdcpd.fleet import Printer
+from sdcpd.fleet import Fleet, Printer
 from sdcpd.judging import Gate
 from sdcpd.web.address import base
 from sdcpd.web.answer import Answer, json_answer
@@ -50,7 +50,10 @@ class Uploaded(Struct, frozen=True, rename="camel"):
 class UploadEndpoint:
     """A handler over the store, the shelf and the printers."""
 
-    def __init__(self, store: FileStore, shelf: Shelf, folders: Folders, starts: Starts, selection: Selection) -> None:
+    def __init__(
+        self, fleet: Fleet, store: FileStore, shelf: Shelf, folders: Folders, starts: Starts, selection: Selection
+    ) -> None:
+        self._fleet = fleet
         self._store = store
         self._shelf = shelf
         self._folders = folders
@@ -104,7 +107,8 @@ class UploadEndpoint:
             raise no(409, "File already exists and noOverwrite was set")
 
     async def _done(self, call: Call, printer: Printer, file: StoredFile, fields: dict[str, str]) -> Answer:
-        free = not is_off(printer) and not is_at_work(printer)
+        now = self._fleet.get(printer.id)  # the upload may have taken minutes
+        free = not is_off(now) and not is_at_work(now)
         select = is_true(fields.get("select")) and free and "control" in call.client.scopes
         begun = Started(False)
         if is_true(fields.get("print")):

@@ -125,18 +125,13 @@ class LookEndpoints:
     def storage(self, call: Call, printer: Printer) -> Answer:
         """The one storage, with its room; read-only for who may not upload."""
         usage = self._store.usage
-        free = self._free()
         total = usage.quota or usage.used + usage.free
-        mine = Storage(f"/{HERE}", _NAME, "LOCAL", _read_only(call), True, free, total, usage.used)
+        mine = Storage(f"/{HERE}", _NAME, "LOCAL", _read_only(call), True, usage.room, total, usage.used)
         return json_answer(StorageAnswer([mine]))
-
-    def _free(self) -> int:
-        usage = self._store.usage
-        return max(0, min(usage.free, usage.quota - usage.used) if usage.quota else usage.free)
 
     def status(self, call: Call, printer: Printer) -> Deferred[Answer]:
         """The printer's state, its print and the file on its way in short."""
-        storage = StatusStorage(f"/{HERE}", _NAME, _read_only(call), self._free())
+        storage = StatusStorage(f"/{HERE}", _NAME, _read_only(call), self._store.usage.room)
 
         def answer(z: float | None) -> Answer:
             told = printer_of(printer, z), storage, status_job_of(printer), status_transfer_of(printer, self._wall())

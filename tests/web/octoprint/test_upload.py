@@ -129,6 +129,15 @@ class PrintTests(UploadCase):
         self.assertTrue(reply["message"])
         self.assertEqual([job.file for job in self.rig.jobs.queue(SATURN)], ["next.goo"])
 
+    def test_meanwhile(self) -> None:
+        """What the printer does when the file is there counts, not what it did when the upload began."""
+        sent = form(goo(), select="true")
+        pending = self.rig.begin("POST", f"{P}/api/files/local", b"", {**FORM, "Content-Length": str(len(sent))})
+        pending.send(sent[:-300])
+        self.rig.publish(printing(5))
+        pending.send(sent[-300:])
+        self.assertEqual((pending.reply.status, pending.reply.json["effectiveSelect"]), (201, False))
+
     def test_off(self) -> None:
         """While the printer is off the file is kept, and the answer says that it is off."""
         self.switch_off()
