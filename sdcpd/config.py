@@ -27,6 +27,7 @@ from sdcpd.sections import (
     Files,
     Journal,
     KnownPrinter,
+    Mdns,
     Mqtt,
     MqttClients,
     MqttKey,
@@ -47,6 +48,7 @@ __all__ = [
     "Files",
     "Journal",
     "KnownPrinter",
+    "Mdns",
     "Mqtt",
     "MqttClients",
     "MqttKey",
@@ -71,6 +73,7 @@ class Config(Section, frozen=True):
     mqtt: Mqtt = Mqtt()
     downloads: Downloads = Downloads()
     web: Web = Web()
+    mdns: Mdns = Mdns()
     status: StatusPage = StatusPage()
     access: Access = Access()
     files: Files = Files()

@@ -25,6 +25,7 @@ __all__ = [
     "Files",
     "Journal",
     "KnownPrinter",
+    "Mdns",
     "Mqtt",
     "MqttClients",
     "MqttKey",
@@ -176,6 +177,14 @@ class Web(Section, frozen=True):
             checks.network(proxy, f"{place} proxies")
         checks.in_range(self.rate, 0, 1_000_000, f"{place} rate")
         checks.in_range(self.burst, 1, 1_000_000, f"{place} burst")
+
+
+class Mdns(Section, frozen=True):
+    """``[mdns]``: whether printers are announced in the local network, so that slicers find them."""
+
+    enabled: bool = True
+    sl1: bool = True
+    """A second time as an SL1, the only model that PrusaSlicer's resin profiles look for."""
 
 
 class StatusPage(Section, frozen=True):

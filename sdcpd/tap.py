@@ -44,6 +44,7 @@ from sdcpd.keys import AdminKey, Keys
 from sdcpd.links import Links
 from sdcpd.listener import Listener, Sparing
 from sdcpd.machine import look
+from sdcpd.mdns import Announcer, Place, place_of
 from sdcpd.notify import Supervision
 from sdcpd.offers import Offers
 from sdcpd.options import Options
@@ -54,9 +55,11 @@ from sdcpd.process import Collection, Hangup, JournalKeeper, JournalThread, guar
 from sdcpd.records import Key
 from sdcpd.roster import Roster
 from sdcpd.statelock import StateLock
+from sdcpd.web.announced import announced
 from sdcpd.web.app import WebApp
 from sdcpd.web.downloads import DownloadsSite
 from sdcpd.web.metrics import Door, MetricsApi
+from sdcpd.zeroconfig import Zeroconfig
 
 __all__ = ["makeService"]
 
@@ -230,6 +233,17 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
                 listener.setServiceParent(service)
         return service
 
+    def reached() -> Place | None:
+        service = appliance.namedServices.get("web")
+        listeners = service if isinstance(service, MultiService) else ()
+        own = [interface.address for interface in interfaces_of(["auto"])]
+        return place_of(((each.description, each.address) for each in listeners if isinstance(each, Listener)), own)
+
+    def make_mdns(config: Config) -> IService:
+        if not config.mdns.enabled:
+            return MultiService()
+        return Announcer(fleet, reached, announced, Zeroconfig, sla=config.mdns.sl1, offload=offload, clock=reactor)
+
     def make_discovery(config: Config) -> IService:
         known = [printer.address for printer in config.printers.values() if printer.address]
         return Discovery(
@@ -272,6 +286,7 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
             Part("downloads", ("downloads",), make_downloads),
             Part("web", ("web.listen",), make_web),
             Part("own ports", ("own_ports",), make_own_ports),
+            Part("mdns", ("mdns", "web.listen"), make_mdns),
             Part("discovery", ("discovery", "mqtt.listen", "printers"), make_discovery),
             Part("watch", (), make_watch),
             Part("supervision", (), lambda config: supervision),  # the last: it says that everything is there

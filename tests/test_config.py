@@ -230,6 +230,9 @@ class ParseTests(SynchronousTestCase):
             proxies = ["10.0.0.1", "fd00::/8"]
             rate = 0
             burst = 7
+            [mdns]
+            enabled = false
+            sl1 = false
             [status]
             mode = "public"
             [access.trusted]
