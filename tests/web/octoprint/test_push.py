@@ -157,6 +157,9 @@ class CurrentTests(PushCase):
             self.rig.report(Status((0,)))
             self.rig.clock.advance(1)
         self.assertEqual(self.hear(self.stream), [])
+        self.store()
+        self.rig.clock.advance(1)
+        self.assertEqual(set(self.names(self.stream)), {"event"})
 
     def test_changes(self) -> None:
         """What the printer does is told as it goes on."""

@@ -94,6 +94,18 @@ class TimeTests(SockCase):
         self.client().poll()
         self.assertEqual(self.echoes.echoes[-1].closed_count, 1)
 
+    def test_end_is_told(self) -> None:
+        """The end of a session is told for five seconds, however it was received, and then it is forgotten."""
+        for begin in ("stream", "poll"):
+            client = self.client()
+            getattr(client, begin)()
+            self.clock.advance(EXPIRY - 1)
+            client.send('["close"]')
+            self.clock.advance(EXPIRY - 0.1)
+            self.assertEqual(client.poll(), 'c[3000,"Go away!"]\n')
+            self.clock.advance(0.1)
+            self.assertEqual(len(self.sockjs.sessions), 0, begin)
+
     def test_unused(self) -> None:
         """A session that was meant to be opened and never was is forgotten, too."""
         sessions = Sessions(self.clock)
