@@ -285,8 +285,6 @@ class Documents:
         job = printer.job
         left = estimate_of(printer)
         seen = glance(printer, self._gate())
-        tree = f"/printers/{printer.slug}"
-        base = f"/v1{tree}"
         total = max(0, status.print.total_layer) if status is not None else 0
         layer = max(0, status.print.current_layer) if status is not None else 0
         return PrinterDocument(
@@ -320,7 +318,7 @@ class Documents:
             raw=None if status is None else _raw(status),
             rev=printer.version,
             port=printer.port or None,
-            urls={"self": base, "layer": f"{base}/layer.png", "updates": f"{tree}/v1/updates", "moonraker": tree},
+            urls=_urls(printer.slug),
         )
 
     def file_of(self, printer: Printer) -> str | None:
@@ -366,6 +364,21 @@ class Documents:
             attempts=job.attempts,
             warnings=job.warnings,
         )
+
+
+def _urls(slug: str) -> dict[str, str]:
+    tree = f"/printers/{slug}"
+    base = f"/v1{tree}"
+    return {
+        "self": base,
+        "layer": f"{base}/layer.png",
+        "updates": f"{tree}/v1/updates",
+        "octoprint": tree,
+        "moonraker": tree,
+        "prusalink": f"{tree}/prusalink",
+        "sl1": f"{tree}/sl1",
+        "sockjs": f"{tree}/sockjs",
+    }
 
 
 def _is_past(printer: Printer, job: Job) -> bool:

@@ -78,7 +78,11 @@ class PrinterTests(DocumentCase):
                     "self": "/v1/printers/saturn-3-ultra",
                     "updates": "/printers/saturn-3-ultra/v1/updates",
                     "layer": "/v1/printers/saturn-3-ultra/layer.png",
+                    "octoprint": "/printers/saturn-3-ultra",
                     "moonraker": "/printers/saturn-3-ultra",
+                    "prusalink": "/printers/saturn-3-ultra/prusalink",
+                    "sl1": "/printers/saturn-3-ultra/sl1",
+                    "sockjs": "/printers/saturn-3-ultra/sockjs",
                 },
             },
         )
@@ -88,8 +92,11 @@ class PrinterTests(DocumentCase):
         urls = self.document()["urls"]
         layer = self.rig.get(urls.pop("layer"))
         self.assertEqual((layer.status, layer.error["code"]), (404, "no_picture"))
-        for url in urls.values():
-            self.assertEqual(self.rig.get(f"{url}?timeout=0").status, 200)
+        for name in ("self", "updates", "sockjs"):
+            self.assertEqual(self.rig.get(f"{urls[name]}?timeout=0").status, 200)
+        for name, text in (("octoprint", "OctoPrint "), ("prusalink", "PrusaLink "), ("sl1", "Prusa SLA ")):
+            self.assertTrue(self.rig.get(f"{urls[name]}/api/version").json["text"].startswith(text), name)
+        self.assertEqual(self.rig.get(f"{urls['moonraker']}/server/info").status, 200)
 
     def test_never_heard(self) -> None:
         """A printer known from the configuration alone has empty values and no age, not invented ones."""

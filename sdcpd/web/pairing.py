@@ -57,7 +57,7 @@ MOST_PER_ADDRESS = 2
 TRIES = 6
 """Requests that one address may make in a minute."""
 
-_UNFIT = re.compile(r"[^\w-]+")
+_UNFIT = re.compile(r"\W+")
 _OPEN = "An administrator lets programs ask for a few minutes: sdcp-key pair, or POST /v1/keys/pairing."
 _audit = logger("sdcpd.audit")
 _log = logger("sdcpd.web.pairing")

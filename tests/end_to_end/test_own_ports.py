@@ -7,18 +7,28 @@ import shutil
 import signal
 import socket
 import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from octorest import OctoRest
+from playwright.sync_api import sync_playwright
 from twisted.trial.unittest import SynchronousTestCase
 
 from sdcpd.simulator.slicing import write_goo
 from tests.end_to_end.journey import QUICK
 from tests.end_to_end.processes import PATIENCE, Daemon, Printers, free_tcp_port
+from tests.end_to_end.requirements import needs
 
 NAMES = ("left", "right")
+QUIET = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+]
+"""A browser that speaks to nobody but the page."""
 
 
 @pytest.mark.end_to_end
@@ -81,6 +91,50 @@ class OwnPortTests(SynchronousTestCase):
         self.reload([left, 0], "Reloaded; made anew:")
         self.assertEqual(self.ask(left, "/healthz").text, "ok")
         self.assertRaises(requests.ConnectionError, self.ask, right, "/healthz")
+
+    @needs("chromium")
+    def test_paired(self) -> None:
+        """OctoRest asks for a key at a printer's port, a person lets it in on the page in a browser, and it works."""
+        self.reload(self.numbers, "Reloaded; made anew:")
+        url = f"http://127.0.0.1:{self.numbers[0]}"
+        program = OctoRest(url=url)
+        self.assertTrue(program.probe_app_keys_workflow_support())
+        with self.assertRaises(RuntimeError) as caught:
+            program.start_authorization_process("OctoRest", "maker")
+        self.assertIn("sdcp-key pair", str(caught.exception))
+
+        self.assertEqual(self.daemon.request("POST", "/v1/keys/pairing", {"minutes": 5})[0], 200)
+        with ThreadPoolExecutor(1) as pool:
+            asking = pool.submit(program.try_get_api_key, "<b>OctoRest</b>", "maker", PATIENCE)
+            waiting: list[dict[str, Any]] = []
+            deadline = time.monotonic() + PATIENCE
+            while not waiting and time.monotonic() < deadline:
+                waiting = self.daemon.get("/v1/keys/pairing")["waiting"]
+            ticket = waiting[0]["decision"].rpartition("/")[2]
+            self.let_in(f"{url}/plugin/appkeys/auth/{ticket}")
+            result, key = asking.result(PATIENCE)
+        self.assertEqual(result.name, "GRANTED")
+        self.assertEqual(OctoRest(url=url, apikey=key).version["text"][:9], "OctoPrint")
+        names = [found["name"] for found in self.daemon.get("/v1/keys")]
+        self.assertEqual(names, ["admin", "b-OctoRest-b-maker"])
+
+    def let_in(self, page_url: str) -> None:
+        """What a person does on the page: a wrong key first, then the right one."""
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=QUIET)
+            page = browser.new_page()
+            complaints: list[str] = []
+            page.on("console", lambda message: complaints.append(message.text))
+            page.goto(page_url)
+            self.assertIn("<b>OctoRest</b>", page.inner_text("dl"))
+            page.fill("#key", "a wrong one")
+            page.click("text=Allow")
+            self.assertIn("not valid", page.inner_text("[role=alert]"))
+            page.fill("#key", self.daemon.key)
+            page.click("text=Allow")
+            self.assertEqual(page.inner_text("h1"), "Allowed")
+            browser.close()
+        self.assertEqual([text for text in complaints if "401" not in text], [])
 
     def test_busy(self) -> None:
         """A port that somebody else has, or that two printers shall have, is refused by name; all stays as it was."""
