@@ -152,10 +152,15 @@ class OctoRestTests(OctoPrintJourney):
 
     def test_connection(self) -> None:
         """To disconnect and to connect are answered as done, and the printer is there again by itself."""
+        before = self.calls()
         self.client.disconnect()
-        self.daemon.wait_until(self.slug, lambda printer: printer["online"])
+        self.daemon.wait_until(self.slug, lambda printer: printer["online"] and self.calls() > before)
         self.client.connect()
         self.assertEqual(self.client.state(), "Operational")
+
+    def calls(self) -> int:
+        """How often the printer has called the daemon."""
+        return int(self.printers.ask("state")["counts"]["kinds"]["calling"])
 
 
 @pytest.mark.end_to_end
