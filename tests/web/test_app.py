@@ -21,9 +21,11 @@ class AppTests(WebCase):
         self.assertEqual((reply.status, reply.body), (200, b"degraded: The journal's disk is full."))
 
     def test_scopes(self) -> None:
-        """Every route that changes something needs a permission; a client of the push is asked for it later."""
+        """Every route that changes something needs a permission; push and pairing ask for theirs in their own way."""
+        own_way = ("/sockjs/", "/plugin/appkeys/")
         for route in self.rig.web.routes:
-            self.assertTrue(route.method == "GET" or route.scope or "/sockjs/" in route.path, route.path)
+            asked = route.method == "GET" or route.scope or any(words in route.path for words in own_way)
+            self.assertTrue(asked, route.path)
 
     def test_own_epochs(self) -> None:
         """Two lives of the daemon never share a cursor."""
