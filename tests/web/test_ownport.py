@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -104,6 +105,41 @@ class TreeTests(OwnPortCase):
     def test_front_needs_view(self) -> None:
         """Who may not look learns no printer's name."""
         self.assert_refused(self.rig.get("/", address="203.0.113.5"), 403, "forbidden")
+
+
+class AnswersTests(OwnPortCase):
+    """What the trees say of themselves at a printer's own port."""
+
+    #: Answers made once for everybody, with paths at the daemon's port beside the ``port``.
+    SHARED = ("/v1/updates", "/server/notifications")
+
+    def test_no_prefix(self) -> None:
+        """Whatever can be read at the port, no address in it has a path that is not there; idle, offline, printing."""
+        headers = {"Content-Type": "multipart/form-data; boundary=x"}
+        self.rig.ask("POST", "/api/files/local", FORM % goo(), headers)
+        seen = 0
+        for status in (printing(0, number=0, current=0), printing(5)):
+            self.rig.publish(status)
+            for route in self.rig.web.routes:
+                tree, _, path = route.path.partition("/printers/<name>")
+                if tree or route.method != "GET" or route.content == "text/event-stream" or path in self.SHARED:
+                    continue
+                target = re.sub(r"<[^>]*>", "plate.goo", path.replace("<path:storage>", "local")) or "/"
+                reply = self.rig.get(f"{target}?timeout=0", host="hub.local:7001")
+                seen += reply.status == 200
+                said = reply.body.decode("utf-8", "replace") + "".join(reply.headers.values())
+                self.assertNotIn("/printers/", said.replace("/v1/printers/", ""), target)
+        self.assertGreater(seen, 60)
+
+    def test_refs(self) -> None:
+        """A file's addresses lead to it, at this port."""
+        headers = {"Content-Type": "multipart/form-data; boundary=x"}
+        reply = self.rig.ask("POST", "/api/files/local", FORM % goo(), headers, host="hub.local:7001")
+        refs = reply.json["files"]["local"]["refs"]
+        for address in (reply.headers["location"], refs["resource"], refs["download"]):
+            self.assertTrue(address.startswith("http://hub.local:7001/"), address)
+            target = address.removeprefix("http://hub.local:7001")
+            self.assertEqual(self.rig.ask("HEAD", target).status, 200, target)
 
 
 class ManyTests(OwnPortCase):
