@@ -17,6 +17,7 @@ from sdcpd.errors import SdcpdError
 from sdcpd.fleet import Fleet, Printer
 from sdcpd.web.address import base
 from sdcpd.web.answer import Answer, json_answer
+from sdcpd.web.client import Client
 from sdcpd.web.errors import Refusal, verdict
 from sdcpd.web.octoprint import approval
 from sdcpd.web.octoprint.form import no
@@ -108,11 +109,7 @@ class AppKeysEndpoints:
         fields = parse_qs(call.request.content.read().decode("utf-8", "replace"))
         facts, decision = self._facts(asked), fields.get("decision", [""])[-1]
         try:
-            admin = call.with_key(fields.get("key", [""])[-1])
-            if "admin" not in admin.scopes:
-                raise Refusal(
-                    403, "forbidden", "This is the key of somebody who may not decide.", "Type an admin's key."
-                )
+            admin = _admin(call, fields.get("key", [""])[-1])
             if decision not in ("allow", "refuse"):
                 raise Refusal(400, "bad_form", "Neither Allow nor Refuse was chosen.", "Choose one.")
         except Refusal as refusal:
@@ -133,6 +130,19 @@ class AppKeysEndpoints:
         known = (self._fleet.find(mainboard_id) for mainboard_id in asked.printers)
         names = tuple(printer.name for printer in known if printer is not None)
         return approval.Facts(asked.app, asked.user, asked.client.address, asked.scopes, names)
+
+
+def _admin(call: Call, key: str) -> Client:
+    """The administrator who typed this key; a ``Refusal`` for a page, by which no browser asks for a password."""
+    try:
+        admin = call.with_key(key)
+    except Refusal as refusal:
+        if refusal.status == 401:
+            raise Refusal(403, refusal.refusal, "No key in force reads like this.", "Type an admin's key.") from None
+        raise
+    if "admin" not in admin.scopes:
+        raise Refusal(403, "forbidden", "This is the key of somebody who may not decide.", "Type an admin's key.")
+    return admin
 
 
 def _still(facts: approval.Facts, failure: Failure) -> Answer:

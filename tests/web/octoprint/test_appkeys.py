@@ -459,12 +459,13 @@ class PageTests(AppKeysCase):
     def test_key(self) -> None:
         """Only an admin's key decides; any other leaves the question there and says what is wrong."""
         location, dialog = self.asked()
-        for key, status in (("", 401), ("sdcpd_00000000_" + "a" * 32, 401), (self.rig.key("control"), 403)):
+        for key, status in (("", 403), ("sdcpd_00000000_" + "a" * 32, 403), (self.rig.key("control"), 403)):
             page = self.submit(dialog, key)
             self.assertEqual((page.status, page.headers["content-type"]), (status, "text/html; charset=utf-8"))
             self.assertIn(b'role="alert"', page.body)
             self.assertIn(b"<form", page.body)
             self.assertNotIn(b"aaaa", page.body)
+            self.assertNotIn("www-authenticate", page.headers)  # or the browser would ask for a password
         self.assertEqual(self.submit(dialog, self.rig.admin, "perhaps").status, 400)
         self.assertEqual(self.poll(location).status, 202)
         page = self.submit(dialog, f" {self.rig.admin}\n")
@@ -476,13 +477,13 @@ class PageTests(AppKeysCase):
         """Whoever guesses keys there is slowed down as everywhere, and a right key is good all the same."""
         _, dialog = self.asked()
         statuses = [self.submit(dialog, f"guess {number}").status for number in range(FAILURES + 1)]
-        self.assertEqual(statuses, [401] * FAILURES + [429])
+        self.assertEqual(statuses, [403] * FAILURES + [429])
         self.assertEqual(self.submit(dialog, self.rig.admin).status, 200)
 
     def test_refuse(self) -> None:
         """Refuse needs the key as well, so nobody can send a program away by a link."""
         location, dialog = self.asked()
-        self.assertEqual(self.submit(dialog, "", "refuse").status, 401)
+        self.assertEqual(self.submit(dialog, "", "refuse").status, 403)
         self.assertEqual(self.poll(location).status, 202)
         page = self.submit(dialog, self.rig.admin, "refuse")
         self.assertIn(b"gets no key", page.body)
