@@ -6,7 +6,18 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sdcpd.codec.sdcp import Announcement
 from sdcpd.codec.status import Generation, PrintInfo, Status, TransferInfo
-from sdcpd.dialects import FLAGS, WORDS, Condition, condition_of, flags_of, klippy_of, message_of, trouble_of
+from sdcpd.dialects import (
+    FLAGS,
+    WORDS,
+    Condition,
+    condition_of,
+    flags_of,
+    klippy_of,
+    message_of,
+    sensors_of,
+    sent_of,
+    trouble_of,
+)
 from sdcpd.printer import Printer, Reachability
 from sdcpd.progress import Job, JobState
 
@@ -198,3 +209,26 @@ class SentenceTests(SynchronousTestCase):
         self.assertEqual(klippy_of(taken), ("error", "It is connected to 192.0.2.9."))
         self.assertFalse(flags_of(taken)["ready"])
         self.assertTrue(flags_of(taken)["operational"])
+
+
+class NumberTests(SynchronousTestCase):
+    """The numbers that every dialect tells."""
+
+    def test_sensors(self) -> None:
+        """The board's thermometers are told under its names; what is no number, or no thermometer, is not."""
+        told = Status((0,), extra={"TempOfUVLED": 41, "TempOfBox": 28.5, "TempOfTank": "warm", "TempOfMoon": 4.0})
+        self.assertEqual(sensors_of(printer(told)), {"TempOfUVLED": 41.0, "TempOfBox": 28.5})
+        self.assertEqual(sensors_of(printer(Status((0,), extra={"TempOfBox": True}))), {})
+        self.assertEqual(sensors_of(printer(None)), {})
+
+    def test_sent(self) -> None:
+        """The part of a file that is there goes by our own job, else by the board, and never beyond the whole."""
+        own = job(JobState.DELIVERING, sent=250)
+        self.assertEqual(sent_of(printer(status(2), job=own)), 0.25)
+        self.assertEqual(sent_of(printer(status(2), job=job(JobState.DELIVERING, sent=5000))), 1.0)
+        by_board = Status((2,), transfer=TransferInfo(0, 500, 0, 1000, "x.goo"))
+        self.assertEqual(sent_of(printer(by_board)), 0.5)
+        self.assertEqual(sent_of(printer(by_board, job=job(JobState.FINISHED, sent=1000))), 0.5)
+        self.assertEqual(sent_of(printer(Status((2,), transfer=TransferInfo(0, -5, 0, 1000, "x.goo")))), 0.0)
+        self.assertIsNone(sent_of(printer(status(2))))
+        self.assertIsNone(sent_of(printer(None)))

@@ -166,3 +166,9 @@ class TableTests(MoonrakerCase):
                 target = f"/printers/{SATURN}/" + re.sub("<[^>]*>", "unknown", path)
                 headed = self.rig.ask("HEAD", target, key=self.rig.admin)
                 self.assertEqual((headed.status, headed.body), (status, b""), path)
+
+    def test_a_proxys_password(self) -> None:
+        """A password for a proxy on the way is no key: whoever sends only that is asked for one."""
+        headers = {"Authorization": "Basic bWFrZXI6c2VjcmV0"}
+        reply = self.rig.get(f"/printers/{SATURN}/server/info", headers, address=STRANGER)
+        self.refused(reply, 401, "Unauthorized")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from sdcpd.codec.status import Status
 from sdcpd.fleet import Reachability
-from tests.web.octoprint.rig import OctoPrintCase
+from tests.web.octoprint.rig import OctoPrintCase, P
 from tests.web.rig import SATURN, Reply, printing, transferring
 
 
@@ -85,6 +85,23 @@ class ConnectionTests(OctoPrintCase):
         self.assertIsNone(self.link.ended)
         self.rig.publish(Status((0,)))
         self.done(self.command("disconnect"))
+
+    def test_owned_elsewhere(self) -> None:
+        """While another program has the printer it is looked at, and no print is started; the answer says why."""
+        self.elsewhere()
+        self.rig.report(Status((0,)))
+        self.api.selection.select(self.printer, self.store())
+        state = self.get("api/printer")["state"]
+        self.assertFalse(state["flags"]["ready"])
+        self.assertIn("owned elsewhere", self.refuses(self.post("api/job", {"command": "start"}), 409))
+        self.assertEqual(self.rig.jobs.all(), [])
+
+    def test_limited_key(self) -> None:
+        """A key for this printer alone connects and looks at it, by its path and, the only one, at the root."""
+        key = self.rig.key("control", name="limited", printers=[SATURN])
+        self.done(self.post("api/connection", {"command": "connect"}, address="203.0.113.5", key=key))
+        for path in (f"{P}/api/connection", "/api/connection"):
+            self.assertEqual(self.rig.get(path, address="203.0.113.5", key=key).status, 200)
 
     def test_fake_ack(self) -> None:
         """There is no acknowledgement that could be faked."""

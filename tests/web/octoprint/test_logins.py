@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from msgspec.structs import replace
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -78,3 +79,11 @@ class LoginsTests(SynchronousTestCase):
         self.assertEqual(self.logins.tried(client("192.168.1.8")), 0)
         self.clock.advance(60 / TRIES)
         self.assertEqual(self.logins.tried(client()), 0)
+
+    def test_scopes_of_the_moment(self) -> None:
+        """A session has the rights that its client had when it was issued, and its printers."""
+        limited = replace(client(), printers=frozenset({"AB12"}), scopes=frozenset({"view", "control"}))
+        found = self.logins.client("widget", self.logins.issue(limited))
+        assert found is not None
+        self.assertEqual((found.printers, found.scopes), (limited.printers, limited.scopes))
+        self.assertFalse(found.once)
