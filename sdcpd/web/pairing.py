@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from sdcpd.errors import KeyExists, KeyMissing
+from sdcpd.errors import KeyExists
 from sdcpd.fleet import Printer
 from sdcpd.keys import MOST as MOST_KEYS
 from sdcpd.keys import Keys
@@ -111,6 +111,7 @@ class Pairing:
         self._window = Window(float("-inf"), (), ())
         self._asked: dict[str, Asked] = {}
         self._tries = Buckets(clock, rate=TRIES / 60, burst=TRIES)
+        keys.subscribe(self._revoked)
 
     # -- the administrator -----------------------------------------------------------------------------------
 
@@ -252,11 +253,15 @@ class Pairing:
         if asked.key is not None and asked.secret:
             asked.secret = ""
             _audit.info("The key {name} ({id}) was never fetched; it is revoked", name=asked.key.name, id=asked.key.id)
-            try:
-                written = self._keys.revoke(asked.key.id)
-            except KeyMissing:
-                return  # by somebody else already
+            written = self._keys.revoke(asked.key.id)
             written.addErrback(lambda failure: _log.failure("That could not be recorded", failure))
+
+    def _revoked(self, key: Key) -> None:
+        """Somebody has revoked a key: if it was not fetched, it is told to nobody."""
+        for asked in list(self._asked.values()):
+            if asked.key is not None and asked.key.id == key.id:
+                asked.secret = ""
+                self._forget(asked)
 
 
 def _over() -> Refusal:
