@@ -291,8 +291,9 @@ class Links:
             printer = self._fleet.get(mainboard_id)
             if printer.reachability is Reachability.ELSEWHERE:
                 owner = printer.announcement.local_sdcp_address.rpartition("//")[2]
+                program = f"the program at {owner}" if owner else "another program"
                 raise OwnedElsewhere(
-                    f"{printer.name} is owned elsewhere: the program at {owner} controls it.",
+                    f"{printer.name} is owned elsewhere: {program} controls it.",
                     f"Close it there, or take the printer over by POST /v1/printers/{printer.slug}/adopt.",
                 )
             raise PrinterOffline(

@@ -93,7 +93,8 @@ class ConnectionTests(OctoPrintCase):
         self.api.selection.select(self.printer, self.store())
         state = self.get("api/printer")["state"]
         self.assertFalse(state["flags"]["ready"])
-        self.assertIn("owned elsewhere", self.refuses(self.post("api/job", {"command": "start"}), 409))
+        refused = self.refuses(self.post("api/job", {"command": "start"}), 409)
+        self.assertIn("is owned elsewhere: another program controls it.", refused)
         self.assertEqual(self.rig.jobs.all(), [])
 
     def test_limited_key(self) -> None:
