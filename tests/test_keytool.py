@@ -15,6 +15,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 from twisted.web.util import redirectTo
 
+from sdcpd.errors import Unrecorded
 from sdcpd.keytool import main
 from tests.web.rig import SATURN, RealCase, Reply, Rig
 
@@ -147,6 +148,21 @@ class KeyToolTests(RealCase):
             self.assertIn("Evil gets no key.", out)
             self.assertTrue(out.endswith("Nobody was let in.\n"), out)
             self.assertEqual(len(self.rig.keys.list()), 1)
+
+        return self.flow(steps)
+
+    def test_pair_again(self) -> Deferred[None]:
+        """If a key cannot be made just now, the tool says why in the daemon's words and asks once more."""
+
+        async def steps() -> None:
+            records: Any = self.rig.keys._records
+            records.fail_next(Unrecorded("The disk is full.", "Make room."))
+            running = Deferred.fromCoroutine(self.run_tool("pair", typed="y\ny\n"))
+            location = await self.asked("Cura")
+            status, out, err = await running
+            self.assertEqual((status, err, out.count("Let it in?")), (0, "", 2), out)
+            self.assertIn("The disk is full. Make room.\n", out)
+            self.assertEqual(self.ask("GET", location).status, 200)
 
         return self.flow(steps)
 
