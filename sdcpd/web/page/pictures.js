@@ -5,6 +5,7 @@
 import { at, headers } from "./api.js";
 
 const LEAST = 300; // ms between two pictures of one place
+const LATER = 3000; // ms until one that could not be had is asked for again
 const places = new WeakMap();
 
 const watcher = new IntersectionObserver(
@@ -32,6 +33,7 @@ class Place {
     this.path = "";
     this.busy = false;
     this.url = "";
+    this.wait = LEAST;
   }
 
   look() {
@@ -41,11 +43,12 @@ class Place {
       setTimeout(() => {
         this.busy = false;
         this.look();
-      }, LEAST);
+      }, this.wait);
     });
   }
 
   async fetch(wanted) {
+    this.wait = LEAST;
     const more = this.etag && this.path === wanted.path ? { "If-None-Match": this.etag } : {};
     try {
       const answer = await fetch(at(wanted.path), { headers: headers(more), cache: "default" });
@@ -56,12 +59,11 @@ class Place {
         await this.put(await answer.blob());
       } else if (answer.status !== 304) {
         this.empty();
-        if (answer.status === 503) return; // too many at once: it is asked for again
+        if (answer.status === 503) return void (this.wait = LATER); // too many at once
       }
       this.shown = wanted.key;
     } catch {
-      // No connection: the picture stays, the banner says how old it is, and the next change asks again.
-      this.shown = wanted.key;
+      this.wait = LATER; // no connection: what is shown stays, and the banner says how old it is
     }
   }
 
