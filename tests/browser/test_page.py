@@ -17,6 +17,12 @@ pytestmark = [pytest.mark.end_to_end, needs("chromium")]
 AXE = Path(__file__).parents[2] / "build" / "node" / "node_modules" / "axe-core" / "axe.min.js"
 
 
+_HIDE = """hidden => {
+  Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
 class PrintingTests(BrowserCase):
     """A file on its way, by hand."""
 
@@ -74,10 +80,11 @@ class PrintingTests(BrowserCase):
         self.see(page.locator(".panel .state"), "Paused")
         self.button("Go on").click()
         self.see(page.locator(".panel .state"), "Printing")
+        page.wait_for_function("!document.querySelector('[aria-busy]')")  # the board has acknowledged it
         self.button("Stop").press("Enter")
         self.button("Stop the print").click()
-        self.see(page.get_by_role("region", name="History"), "Stopped")
         self.see(self.button("Plate is clear"))
+        self.see(page.get_by_role("region", name="History").get_by_role("listitem").first, "Stopped")
 
     def test_slider(self) -> None:
         """Any layer of the file can be looked at while it is printed, by the keys of the keyboard, too."""
@@ -272,3 +279,30 @@ class LosingTests(BrowserCase):
         page.context.set_offline(False)
         self.gone(page.locator("#banner"))
         self.see(self.card("Left"), "live")
+
+    def test_sleep(self) -> None:
+        """A page that nobody sees asks nothing; when somebody looks again it has the present at once."""
+        page = self.open()
+        card = self.card("Right")
+        self.see(card, "live")
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.evaluate(_HIDE, True)
+        self._say_plate(False)
+        page.wait_for_timeout(1500)
+        before = len(asked)
+        self._say_plate(True)
+        self._say_plate(False)
+        page.wait_for_timeout(500)
+        self.assertEqual(asked[before:], [])
+        page.evaluate(_HIDE, False)
+        self.see(card, "Plate to clear")
+        self.see(card, "live")
+        self._say_plate(True)
+        self.see(card, "Ready")
+
+    def _say_plate(self, clear: bool) -> None:
+        base = "/v1/printers/right"
+        revision = self.daemon.get(base)["plate"]["revision"]
+        status, answer = self.daemon.request("POST", f"{base}/plate", {"clear": clear, "revision": revision})
+        self.assertEqual(status, 200, answer)
