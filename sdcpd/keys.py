@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from twisted.application.service import Service
 from twisted.cred import credentials
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from sdcpd.errors import BadKey, KeyExists, KeyMissing
 from sdcpd.logs import logger
@@ -99,20 +100,30 @@ class Keys:
         """Make a key; fires with its record and the key itself when the record is on the disk.
 
         ``printers`` are the MainboardIDs that it is limited to; none is all. ``digest`` makes it good for HTTP Digest,
-        too. Raises ``BadKey``, ``KeyExists``; the Deferred fails as the records do, and there is no such key then.
+        too. Nobody knows the key of a Deferred that was cancelled: it is revoked as soon as it is there. Raises
+        ``BadKey``, ``KeyExists``; the Deferred fails as the records do, and there is no such key then.
         """
         key, text = self._new(name, tuple(scopes), tuple(printers), for_digest=digest)
         self._coming.add(name)
 
-        def kept(_: None) -> tuple[Key, str]:
-            self._keys[key.id] = key
-            return key, text
+        made: Deferred[tuple[Key, str]] = Deferred()
 
-        def over(result: object) -> object:
+        def kept(_: None) -> None:
             self._coming.discard(name)
-            return result
+            self._keys[key.id] = key
+            unclaimed = made.called
+            made.callback((key, text))
+            if unclaimed:
+                self.revoke(key.id).addErrback(
+                    lambda failure: _log.failure("A key that nobody knows could not be revoked on the disk", failure)
+                )
 
-        return self._records.write(key).addCallback(kept).addBoth(over)
+        def failed(failure: Failure) -> None:
+            self._coming.discard(name)
+            made.errback(failure)
+
+        self._records.write(key).addCallbacks(kept, failed)
+        return made
 
     def _new(
         self, name: str, scopes: tuple[str, ...], printers: tuple[str, ...], *, for_digest: bool = False

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 
 from sdcpd.errors import BadKey, KeyExists, KeyMissing, StoreError
@@ -95,6 +96,17 @@ class MakeTests(KeysCase):
         self.records.go_on()
         key, text = self.successResultOf(making)
         self.assertEqual(self.keys.find(text), key)
+
+    def test_asker_gone(self) -> None:
+        """A key whose maker left before hearing of it is in force for nobody, now or later; its name is free."""
+        self.records.wait()
+        asked = self.keys.make("slicer", ("upload",))
+        asked.cancel()
+        self.failureResultOf(asked, CancelledError)
+        self.records.go_on()
+        self.assertEqual(self.keys.list(), [])
+        self.assertEqual(self.restarted().list(), [])
+        self.make("slicer")
 
     def test_disk_full(self) -> None:
         """When the disk refuses, there is no key, and the name is free for another attempt."""
