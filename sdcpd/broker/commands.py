@@ -6,7 +6,7 @@ answer from MQTT itself, so each one is answered in a message, with the words of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -17,11 +17,13 @@ from twisted.python.failure import Failure
 
 from sdcpd.broker.complaints import shown
 from sdcpd.broker.router import Router
+from sdcpd.codec.sdcp import Response
 from sdcpd.errors import JobUnknown, SdcpdError, WrongFile
 from sdcpd.fleet import Fleet
 from sdcpd.jobs import Jobs, Wish
 from sdcpd.logs import logger
 from sdcpd.orders import Orders
+from sdcpd.stops import stopped
 
 __all__ = ["Command", "Commands"]
 
@@ -153,16 +155,17 @@ class Commands:
         if wish.command == "print":
             begun = self._orders.print(printer.id, wish.file, Wish(by, plate_clear=wish.plate_clear))
             return begun.addCallback(lambda job: {"job": job.id})
-        ask: Callable[[str], Deferred[Any] | None] = getattr(self._jobs, wish.command)
-        before = self._jobs.current(printer.id)
-        answered = ask(printer.id)
-        if answered is not None:
-            return answered.addCallback(lambda response: {"ack": response.ack})
-        assert before is not None  # what was cancelled; forgotten, it would go on after a restart
-        return self._jobs.kept(before).addCallback(lambda _: {"ack": None})
+        if wish.command == "stop":
+            return stopped(self._jobs, printer).addCallback(_acknowledged)
+        ask = self._jobs.pause if wish.command == "pause" else self._jobs.resume
+        return ask(printer.id).addCallback(_acknowledged)
 
     def _answer(self, slug: str, result: Mapping[str, Any]) -> None:
         self._router.publish(f"sdcpd/{slug}/result", msgspec.json.encode(result), 1)
+
+
+def _acknowledged(response: Response | None) -> Mapping[str, Any]:
+    return {"ack": None if response is None else response.ack}
 
 
 def _refusal(failure: Failure) -> Mapping[str, str]:

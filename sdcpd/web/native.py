@@ -23,11 +23,11 @@ from sdcpd.fleet import Fleet
 from sdcpd.jobs import Jobs, Wish
 from sdcpd.orders import Orders
 from sdcpd.progress import Job
+from sdcpd.stops import stopped
 from sdcpd.web.answer import Answer, json_answer
 from sdcpd.web.errors import Refusal
 from sdcpd.web.queue import key_of, visible
 from sdcpd.web.routes import Call, Route
-from sdcpd.web.stops import stopped
 from sdcpd.wishes import word
 
 __all__ = ["NativeApi", "PlateRequest", "PrintRequest"]

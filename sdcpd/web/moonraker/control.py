@@ -18,13 +18,13 @@ from sdcpd.files import FileStore
 from sdcpd.fleet import Fleet
 from sdcpd.jobs import Jobs
 from sdcpd.plate import PlateNotClear
+from sdcpd.stops import halted, stopped
 from sdcpd.web.gcode import HELP, Step, Verb, steps_of
 from sdcpd.web.moonraker.endpoint import OK, Ask, Endpoint
 from sdcpd.web.moonraker.form import no
 from sdcpd.web.moonraker.places import gcode_name
 from sdcpd.web.routes import Parameter
 from sdcpd.web.starts import Starts
-from sdcpd.web.stops import halted, stopped
 
 __all__ = ["ControlEndpoints"]
 

@@ -14,13 +14,13 @@ from twisted.internet.defer import Deferred
 
 from sdcpd.fleet import Fleet, Printer
 from sdcpd.jobs import Jobs
+from sdcpd.stops import halted, stopped
 from sdcpd.web.answer import Answer, json_answer
 from sdcpd.web.gcode import Step, Verb, steps_of
 from sdcpd.web.octoprint.form import no
 from sdcpd.web.octoprint.printer import must_be_operational
 from sdcpd.web.octoprint.request import DONE, body_of
 from sdcpd.web.routes import Call, Route
-from sdcpd.web.stops import halted, stopped
 
 __all__ = ["NO_GCODE", "CommandEndpoints"]
 

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred, succeed
 from sdcpd.dialects import Condition, condition_of
 from sdcpd.fleet import Printer
 from sdcpd.jobs import Jobs
+from sdcpd.stops import stopped
 from sdcpd.web.answer import Answer, json_answer
 from sdcpd.web.octoprint.form import no
 from sdcpd.web.octoprint.present import Present
@@ -22,7 +23,6 @@ from sdcpd.web.octoprint.selection import Selection
 from sdcpd.web.octoprint.state import JobInformation, Progress, state_of
 from sdcpd.web.routes import Call, Route
 from sdcpd.web.starts import Starts
-from sdcpd.web.stops import stopped
 
 __all__ = ["JobEndpoints"]
 

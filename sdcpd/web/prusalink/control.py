@@ -11,11 +11,11 @@ from twisted.internet.defer import Deferred
 from sdcpd.dialects import Condition, condition_of
 from sdcpd.fleet import Printer
 from sdcpd.jobs import Jobs
+from sdcpd.stops import stopped
 from sdcpd.web.answer import Answer
 from sdcpd.web.errors import Refusal
 from sdcpd.web.prusalink.present import number_of
 from sdcpd.web.routes import Call, Route
-from sdcpd.web.stops import stopped
 
 __all__ = ["ControlEndpoints"]
 

@@ -1,4 +1,4 @@
-"""Stopping, for every dialect: the print on the machine, or the delivery before it.
+"""Stopping, for every dialect and for MQTT: the print on the machine, or the delivery before it.
 
 One decision: a delivery that is ended has nothing to say to the printer, but it must not go on after a restart of the
 daemon; so the answer waits until its end is on the disk.

@@ -5,7 +5,7 @@ from sdcpd.errors import NotNow, PrinterOffline
 from sdcpd.fleet import Printer
 from sdcpd.jobs import Wish
 from sdcpd.progress import JobState
-from sdcpd.web.stops import halted, stopped
+from sdcpd.stops import halted, stopped
 from tests.web.rig import SATURN, WebCase, printing
 
 
