@@ -6,7 +6,7 @@
 #   make bench   the benchmarks  make run     the daemon with the checkout's own state
 #   make node    npm packages that some tests drive
 #   make deb     the Debian package, into build/deb
-#   make test-deb    the package of make deb, in a clean Debian 12 (as root)
+#   make test-deb    the package of make deb, in a clean Debian 12 (as root); make test-systemd: under a systemd of its own
 #   make lock    the lock files, anew, from setup.py
 
 PYTHON ?= python3
@@ -18,7 +18,7 @@ TEST ?= tests
 WORKERS ?= $(shell echo $$(( $$(nproc) + 1 )))
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test lint nightly bench run node deb test-deb lock clean
+.PHONY: demo test lint nightly bench run node deb test-deb test-systemd lock clean
 
 $(STAMP): requirements-dev.lock setup.py
 	@echo "Setting up $(VENV) (once; about a minute)"
@@ -69,6 +69,9 @@ deb:
 
 test-deb: deb
 	@sh tests/package/run.sh
+
+test-systemd: deb
+	@sh tests/package/systemd.sh build/deb/sdcpd_*.deb
 
 lock:
 	@$(PYTHON) -m venv --clear build/lock
