@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+from tests.web.forms import FORM, form
 from tests.web.prusalink.rig import P, PrusaLinkCase
-from tests.web.rig import MARS
+from tests.web.rig import MARS, goo
 
 
 class TwinTests(PrusaLinkCase):
@@ -29,6 +30,26 @@ class TwinTests(PrusaLinkCase):
         for place in ("/sl1", "/prusalink"):
             for path in ("/api/printer", "/api/job"):
                 self.assertEqual(self.rig.get(P + place + path).body, self.rig.get(P + path).body)
+
+    def test_legacy_upload(self) -> None:
+        """Who uploads by OctoPrint's form at a twin is served, and a foreign file is refused in a sentence."""
+        for place in ("/sl1", "/prusalink"):
+            target = f"{P}{place}/api/files/local"
+            reply = self.rig.ask("POST", target, form(goo(), "minis.goo", print="false", path=""), FORM)
+            self.assertEqual((reply.status, reply.json["done"]), (201, True), reply.body)
+            reply = self.rig.ask("POST", target, form(b"PK\x03\x04" + bytes(200), "minis.sl1", print="false"), FORM)
+            self.assertIn(".goo", self.refused(reply, 415))
+
+    def test_own_port(self) -> None:
+        """On a printer's own port the twins stand at the root, and no other printer is to be had there."""
+        self.rig.announce(MARS, name="Mars")
+        self.rig.site = self.rig.web.own_site("saturn-3-ultra")
+        for path, begins in (("/sl1/api/version", "Prusa SLA"), ("/prusalink/api/version", "PrusaLink")):
+            told = self.rig.get(path).json
+            self.assertEqual((told["text"][: len(begins)], told["hostname"]), (begins, "saturn-3-ultra"))
+        reply = self.send(at="/sl1")
+        self.assertEqual(reply.headers["location"], "http://hub.local/sl1/api/v1/files/local/plate.goo")
+        self.refused(self.rig.get("/sl1/nothing"), 404)
 
     def test_slashes(self) -> None:
         """A user who typed a slash too many is answered without a redirect."""
