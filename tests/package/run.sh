@@ -28,7 +28,7 @@ if [ "${1:-}" != inside ]; then
     root=$(mktemp -d)
     # In a name space of its own, so that nothing stays mounted and no process is left, whatever happens.
     status=0
-    unshare --mount --pid --fork --kill-child "$0" inside "$root" "$here/$deb" || status=$?
+    unshare --mount --mount-proc --pid --fork --kill-child sh "$0" inside "$root" "$here/$deb" || status=$?
     rm -rf "$root"
     exit $status
 fi
@@ -72,7 +72,39 @@ step "install, use, upgrade, remove, purge"
 alone chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 SDCPD_DEB=/srv/sdcpd.deb \
     ${SDCPD_PREVIOUS:+SDCPD_PREVIOUS=/srv/previous.deb} /srv/sdcpd/debian/tests/lifecycle
 
+step "the same, with systemd as process 1"
+if ! command -v systemd-nspawn >/dev/null; then
+    echo "SKIP systemd as process 1: there is no systemd-nspawn (apt-get install systemd-container)."
+elif ! inside apt-get install -y -qq --no-install-recommends systemd systemd-sysv /srv/sdcpd.deb >/dev/null; then
+    echo "SKIP systemd as process 1: it cannot be installed."
+else
+    rm "$root/usr/sbin/policy-rc.d"
+    cat >"$root/etc/systemd/system/sdcpd-test.service" <<'UNIT'
+[Service]
+Type=oneshot
+Environment=SDCPD_DEB=/srv/sdcpd.deb
+ExecStart=/bin/sh -c 'touch /srv/booted; /srv/sdcpd/debian/tests/lifecycle >/srv/said 2>&1; echo $? >/srv/status; journalctl --unit sdcpd >/srv/journal; systemctl --no-block poweroff'
+[Install]
+WantedBy=multi-user.target
+UNIT
+    inside systemctl --quiet enable sdcpd-test
+    # systemd-nspawn keeps mounts that it finds: with our list of processes systemd takes its root for a chroot.
+    umount "$root/dev/pts" "$root/proc" 2>/dev/null || true
+    timeout --kill-after=10 150 systemd-nspawn --quiet --directory "$root" --private-network --keep-unit --register=no \
+        --boot >"$root/srv/console" 2>&1 || true
+    mount -t proc proc "$root/proc"
+    if [ ! -e "$root/srv/booted" ]; then
+        tail -3 "$root/srv/console"
+        echo "SKIP systemd as process 1: it does not boot on this machine; it says above why."
+    else
+        cat "$root/srv/said"
+        [ "$(cat "$root/srv/status")" = 0 ] || { cat "$root/srv/journal"; exit 1; }
+    fi
+fi
+
 step "what the end-to-end test needs"
+printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
+chmod 755 "$root/usr/sbin/policy-rc.d"
 inside apt-get install -y -qq --no-install-recommends /srv/sdcpd.deb curl python3-pytest python3-twisted >/dev/null
 step "the end-to-end test of the source tree, with the installed programs, as the service's user"
 alone chroot "$root" setpriv --reuid sdcpd --regid sdcpd --clear-groups --no-new-privs env -i PATH=/usr/bin:/bin \

@@ -31,7 +31,7 @@ class UnitTests(SynchronousTestCase):
         """systemd waits for readiness, reloads by SIGHUP, brings a dead daemon back, and lets it stop in order."""
         self.assertEqual(self.unit.service("Type"), "notify")
         self.assertEqual(self.unit.command, ["/usr/bin/sdcpd"])
-        self.assertEqual(self.unit.service("ExecReload"), "/bin/kill -HUP $MAINPID")
+        self.assertEqual(self.unit.service("ExecReload"), '/bin/sh -c "kill -HUP $MAINPID"')
         self.assertEqual(self.unit.service("Restart"), "on-failure")
         self.assertEqual(self.unit.service("WatchdogSec"), "60s")
         self.assertGreater(int(self.unit.service("TimeoutStopSec").removesuffix("s")), STOP_WITHIN + 5)
