@@ -37,6 +37,10 @@ class Unit:
     def __getitem__(self, place: tuple[str, str]) -> list[str]:
         return list(self._values.get(place, []))
 
+    def settings(self, section: str) -> set[str]:
+        """The names of all settings of a section."""
+        return {key for place, key in self._values if place == section}
+
     def service(self, key: str) -> str:
         """The last value of a setting of ``[Service]``; empty if there is none."""
         found = self["Service", key]

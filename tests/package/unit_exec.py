@@ -1,4 +1,6 @@
-"""Run a service as its unit says, where no systemd is there to do it: ``unit_exec.py UNIT [-- COMMAND ...]``.
+"""Run a service as its unit says, where no systemd is there to do it.
+
+``python3 -m tests.package.unit_exec UNIT [-- COMMAND ...]``, from the source tree.
 
 The daemon is started with the unit's ExecStart, user, directories, umask, limits and environment, and with a socket for
 its notifications. COMMAND is run as soon as the daemon has said that it is ready, with its number in MAINPID; then the
@@ -11,7 +13,6 @@ what systemd does by default is done here, what the unit says and this does not 
 
 from __future__ import annotations
 
-import configparser
 import ctypes
 import grp
 import os
@@ -25,67 +26,57 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.package.unit import Unit
+
 SANDBOX = ("Protect", "Private", "Restrict", "SystemCall", "Capability", "Ambient", "Memory", "IPAddress", "Device")
 """How the settings begin that need systemd itself; ``systemd-analyze security`` judges those."""
-MANAGED = {
-    "Restart",
-    "RestartSec",
-    "TasksMax",
-    "Type",
-    "NotifyAccess",
-    "ExecReload",
-    "TimeoutStartSec",
-    "TimeoutStopSec",
-}
-MANAGED |= {
-    "StandardOutput",
-    "StandardError",
-    "SyslogIdentifier",
-    "KillMode",
-    "RemoveIPC",
-    "KeyringMode",
-    "LockPersonality",
-}
-MANAGED |= {"ProcSubset", "OOMPolicy", "ConfigurationDirectory"}
+MANAGED = frozenset(
+    [
+        "Restart",
+        "RestartSec",
+        "TasksMax",
+        "Type",
+        "NotifyAccess",
+        "ExecReload",
+        "TimeoutStartSec",
+        "TimeoutStopSec",
+        "KillMode",
+        "RemoveIPC",
+        "OOMPolicy",
+        "StandardOutput",
+        "StandardError",
+        "SyslogIdentifier",
+        "KeyringMode",
+        "LockPersonality",
+        "ProcSubset",
+        "ConfigurationDirectory",
+    ]
+)
 """Settings without a meaning for one run in the foreground."""
+HEEDED = frozenset(
+    [
+        "ExecStart",
+        "User",
+        "Group",
+        "UMask",
+        "LimitNOFILE",
+        "NoNewPrivileges",
+        "Environment",
+        "WatchdogSec",
+        "WorkingDirectory",
+        "StateDirectory",
+        "StateDirectoryMode",
+        "RuntimeDirectory",
+        "RuntimeDirectoryMode",
+    ]
+)
 PATIENCE = 60.0
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 
 
-class Unit:
-    """The [Service] section, where a key may stand several times."""
-
-    def __init__(self, path: Path) -> None:
-        parser = configparser.RawConfigParser(strict=False, dict_type=_Lists, interpolation=None)
-        parser.optionxform = str  # type: ignore[assignment,method-assign]
-        parser.read_string(path.read_text(encoding="utf-8").replace("\\\n", " "))
-        self._values = {key: value.split("\n") for key, value in parser["Service"].items()}
-        self.used: set[str] = set()
-
-    def all(self, key: str) -> list[str]:
-        """Every value of a key; an empty one takes back those before it, as in systemd."""
-        self.used.add(key)
-        found = self._values.get(key, [])
-        return found[len(found) - found[::-1].index("") :] if "" in found else found
-
-    def get(self, key: str, default: str = "") -> str:
-        """The last value of a key."""
-        return next(reversed(self.all(key)), default)
-
-    @property
-    def unknown(self) -> list[str]:
-        """What the unit says and nobody here has asked for."""
-        return sorted(k for k in self._values if k not in self.used | MANAGED and not k.startswith(SANDBOX))
-
-
-class _Lists(dict):  # type: ignore[type-arg]
-    """Keeps every value of a key that comes again: configparser sets each as a list of lines."""
-
-    def __setitem__(self, key: str, value: object) -> None:
-        if isinstance(value, list) and isinstance(self.get(key), list):
-            self[key].extend(value)
-        else:
-            super().__setitem__(key, value)
+def unknown(unit: Unit) -> list[str]:
+    """What the unit says and nobody here heeds."""
+    return sorted(key for key in unit.settings("Service") - HEEDED - MANAGED if not key.startswith(SANDBOX))
 
 
 def seconds(text: str) -> float:
@@ -101,11 +92,11 @@ class Service:
 
     def __init__(self, unit: Unit) -> None:
         self._unit = unit
-        user = pwd.getpwnam(unit.get("User", "root"))
-        self._ids = (user.pw_uid, grp.getgrnam(unit.get("Group", user.pw_name)).gr_gid)
-        self._umask = int(unit.get("UMask", "0022"), 8)
-        self._files = [int(part) for part in unit.get("LimitNOFILE").split(":") if part]
-        self._no_new_privileges = unit.get("NoNewPrivileges") == "yes"
+        user = pwd.getpwnam(unit.service("User") or "root")
+        self._ids = (user.pw_uid, grp.getgrnam(unit.service("Group")).gr_gid if unit.service("Group") else user.pw_gid)
+        self._umask = int(unit.service("UMask") or "0022", 8)
+        self._files = [int(part) for part in unit.service("LimitNOFILE").split(":") if part]
+        self._no_new_privileges = unit.yes("NoNewPrivileges")
         self.told: list[dict[str, str]] = []
         self._place = tempfile.TemporaryDirectory()
         os.chmod(self._place.name, 0o755)
@@ -117,16 +108,16 @@ class Service:
         environment |= {"USER": user.pw_name, "LOGNAME": user.pw_name, "HOME": user.pw_dir, "SHELL": user.pw_shell}
         environment |= {
             "NOTIFY_SOCKET": address,
-            "WATCHDOG_USEC": str(int(seconds(unit.get("WatchdogSec", "0")) * 1e6)),
+            "WATCHDOG_USEC": str(int(seconds(unit.service("WatchdogSec") or "0") * 1e6)),
         }
         environment |= self._directory("StateDirectory", "/var/lib", "STATE_DIRECTORY")
         environment |= self._directory("RuntimeDirectory", "/run", "RUNTIME_DIRECTORY")
-        environment |= dict(pair.split("=", 1) for line in unit.all("Environment") for pair in line.split())
+        environment |= unit.environment
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as this object)
         self.process = subprocess.Popen(
-            unit.get("ExecStart").split(),
+            unit.command,
             env=environment,
-            cwd=unit.get("WorkingDirectory", "/"),
+            cwd=unit.service("WorkingDirectory") or "/",
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
@@ -134,12 +125,12 @@ class Service:
         )
 
     def _directory(self, key: str, above: str, variable: str) -> dict[str, str]:
-        name = self._unit.get(key)
+        name = self._unit.service(key)
         if not name:
             return {}
         path = Path(above, name)
         path.mkdir(exist_ok=True)
-        path.chmod(int(self._unit.get(f"{key}Mode", "0755"), 8))
+        path.chmod(int(self._unit.service(f"{key}Mode") or "0755", 8))
         os.chown(path, *self._ids)
         return {variable: str(path)}
 
@@ -183,7 +174,7 @@ class Service:
         if self.process.poll() is None:
             self.process.terminate()
         try:
-            status = self.process.wait(seconds(self._unit.get("TimeoutStopSec", "90s")))
+            status = self.process.wait(seconds(self._unit.service("TimeoutStopSec") or "90s"))
         except subprocess.TimeoutExpired:
             self.process.kill()
             status = self.process.wait()
@@ -228,8 +219,8 @@ def main(unit_file: str, command: list[str]) -> int:
     elif ready:
         status = 0
     wrong = faults(service, service.stop())
-    if unit.unknown:
-        wrong.append(f"the unit has settings that are not known here: {', '.join(unit.unknown)}")
+    if passed_over := unknown(unit):
+        wrong.append(f"the unit has settings that are not known here: {', '.join(passed_over)}")
     for text in wrong:
         print(f"unit_exec: {text}")
     if wrong or status:
