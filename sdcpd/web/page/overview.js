@@ -158,7 +158,7 @@ function headline(printers) {
 
 function subline(printers) {
   if (!store.printers.size) {
-    if (store.link === "denied") return store.trouble?.message || "";
+    if (store.link === "denied") return store.trouble?.hint || "";
     return "Switch one on that is in this network; it is found by itself.";
   }
   const working = printers.filter((printer) => PRINTING.has(printer.phase));

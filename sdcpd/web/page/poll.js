@@ -62,6 +62,7 @@ export async function poll() {
       store.apply(update);
       tries = 0;
       wait = update.retry_after;
+      if (wait) away(wait); // it is about to stop, or has no room to let us wait: nothing comes by itself
     } catch (error) {
       if (error === AGAIN) continue;
       wait = trouble(error, tries);
@@ -80,9 +81,13 @@ function trouble(error, tries) {
   }
   const wait = Math.min(LONGEST, 2 ** tries) * (0.8 + 0.4 * Math.random());
   const seconds = Math.max(wait, error.after || 0);
+  away(seconds, error);
+  return seconds;
+}
+
+function away(seconds, error = null) {
   store.retryAt = Date.now() + seconds * 1000;
   store.connect("lost", error);
-  return seconds;
 }
 
 document.addEventListener("visibilitychange", () => {

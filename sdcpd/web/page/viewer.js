@@ -68,6 +68,10 @@ export function viewer() {
     show(none, !printing && !chosen && !file);
     show(aside, sliced);
     set(image, "data-kind", chosen || printing ? "layer" : "thumbnail");
+    // Pixels of a picture are counted in whole ones of the screen, which may not be square: the bed's shape is the true one.
+    const shape = sliced?.bed ? sliced.bed[0] / sliced.bed[1] : 0;
+    pane.style.aspectRatio = shape >= 1 ? String(shape) : "";
+    set(image, "data-fill", shape >= 1 && layer > 0);
     const pixels = width(pane.clientWidth || 480);
     if (chosen) picture(image, `${filePath(file)}/layers/${chosen}.png?width=${pixels}`);
     else if (printing) picture(image, `${printer.urls.layer}?width=${pixels}`, `${printer.urls.layer}#${printer.file}/${printer.layer}`);
