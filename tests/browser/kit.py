@@ -220,3 +220,8 @@ class BrowserCase(SynchronousTestCase):
     def gone(found: Locator) -> None:
         """It is not there, or not for long."""
         expect(found).to_be_hidden(timeout=PATIENCE)
+
+    @staticmethod
+    def none(found: Locator) -> None:
+        """There is none of these, or not for long."""
+        expect(found).to_have_count(0, timeout=PATIENCE)

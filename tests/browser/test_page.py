@@ -28,6 +28,7 @@ class PrintingTests(BrowserCase):
 
     def test_whole_way(self) -> None:
         """A file is chosen, judged, sent to a printer, watched to its end; then its plate is asked for and cleared."""
+        self.be_idle("left")
         page = self.open("#/files")
         with page.expect_file_chooser() as chooser:
             self.button("Choose files").click()
@@ -80,7 +81,7 @@ class PrintingTests(BrowserCase):
         self.see(page.locator(".panel .state"), "Paused")
         self.button("Go on").click()
         self.see(page.locator(".panel .state"), "Printing")
-        page.wait_for_function("!document.querySelector('[aria-busy]')")  # the board has acknowledged it
+        self.none(page.locator("[aria-busy]"))  # the board has acknowledged it
         self.button("Stop").press("Enter")
         self.button("Stop the print").click()
         self.see(self.button("Plate is clear"))
@@ -181,10 +182,8 @@ class LookingTests(BrowserCase):
         page = self.open("#/printers/left", key=self.key("queue", name="queuer"))
         print_button = self.button("Print a file")
         self.see(print_button)
-        page.wait_for_function("document.querySelector('.controls [aria-disabled=true]')")
-        self.assertEqual(
-            print_button.get_attribute("title"), "The key queuer may not do this: it lacks the scope control."
-        )
+        reason = "The key queuer may not do this: it lacks the scope control."
+        self.see(page.locator(f'.controls button.primary[aria-disabled=true][title="{reason}"]:not([hidden])'))
         print_button.click(force=True)
         self.see(page.get_by_role("alert"), "lacks the scope control")
         self.assertIsNone(self.button("Add a file").get_attribute("aria-disabled"))
@@ -267,7 +266,7 @@ class LosingTests(BrowserCase):
         self.button("Try now").or_(page.locator(".age", has_text="live")).first.click()
         self.gone(banner)
         self.see(page.locator(".age"), "live")
-        page.wait_for_function("!document.querySelector('.controls [aria-disabled]')")
+        self.none(page.locator(".controls [aria-disabled]"))
 
     def test_network(self) -> None:
         """A phone that has lost its network says so, and has the present as soon as it is back."""

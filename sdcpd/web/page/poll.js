@@ -40,7 +40,8 @@ async function question() {
   const timer = setTimeout(() => control.abort(), (HOLD + GRACE) * 1000);
   cut = () => control.abort(AGAIN);
   try {
-    const parameters = new URLSearchParams({ since: store.cursor, timeout: HOLD, client });
+    const timeout = store.live ? HOLD : 0; // whoever was away is told at once that all is well
+    const parameters = new URLSearchParams({ since: store.cursor, timeout, client });
     return await ask("GET", `/v1/updates?${parameters}`, undefined, { signal: control.signal });
   } finally {
     clearTimeout(timer);
