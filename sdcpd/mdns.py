@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from itertools import chain, count
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -42,8 +43,10 @@ SOON = 2.0
 """Seconds after a change in which further ones are waited for."""
 AGAIN = 60.0
 """Seconds between two looks at this machine's addresses."""
-LONGEST = 63 - len(" SL1")
-"""Bytes of a printer's name within one label of DNS [RFC 6763, 4.1.1]."""
+LONGEST = 63 - len(" SL1") - len("-99")
+"""Bytes of a printer's name within one label of DNS, with the number of a name that others have [RFC 6763, 4.1.1]."""
+LONGEST_TEXT = 255
+"""Bytes of one entry of a TXT record, its name included [RFC 6763, 6.1]."""
 
 _log = logger("sdcpd.mdns")
 
@@ -94,16 +97,21 @@ def records_of(
 ) -> dict[str, Record]:
     """The services of these printers: one each, and with ``sla`` a second one for PrusaSlicer's resin profiles.
 
-    ``describe`` gives a printer's TXT but for its path. The names are unique, and stay as they are if they can.
+    ``describe`` gives a printer's TXT but for its path. The names are unique, and stay as they are if they can. What
+    printers say of themselves is brought into bounds: one that cannot be told would silence all the others.
     """
     printers = list(printers)
-    names = Counter(_label(printer.name).casefold() for printer in printers)
+    names = Counter(told for printer in printers for told in _both(_label(printer.name)))
+    taken: set[str] = set()
     found: dict[str, Record] = {}
     for printer in printers:
         name, path = _label(printer.name), f"/printers/{printer.slug}"
-        if names[name.casefold()] > 1:
-            name = _label(f"{printer.slug} {printer.name}")
-        text = describe(printer)
+        if any(names[told] > 1 for told in _both(name)):
+            words = chain((printer.slug,), (f"{number} {printer.slug}" for number in count(2)))
+            possible = (_label(f"{word} {printer.name}") for word in words)
+            name = next(told for told in possible if not _both(told) & (taken | names.keys()))
+        taken |= _both(name)
+        text = _bounded(describe(printer))
         found[printer.id] = Record(name, place, {"path": path, **text})
         if sla:
             # No uuid, as on the real one: Home Assistant would take this for the printer's only address.
@@ -112,10 +120,24 @@ def records_of(
     return found
 
 
+def _both(name: str) -> set[str]:
+    """The name and that of the second service, as they are compared."""
+    return {name.casefold(), f"{name} {MODEL}".casefold()}
+
+
 def _label(name: str) -> str:
-    """A name that can be a label: printable, not too long, never empty."""
-    shown = "".join(c if c.isprintable() else " " for c in name).strip() or "printer"
+    """A name that can be a label: printable, not too long, never empty.
+
+    The library takes a dot for the end of a label, so there is none; and ``_sub`` for a word of its own.
+    """
+    shown = "".join(c if c.isprintable() else " " for c in name.replace(".", "-")).strip().lstrip("_ ") or "printer"
     return shown.encode()[:LONGEST].decode("utf-8", "ignore").strip()
+
+
+def _bounded(text: Mapping[str, str]) -> dict[str, str]:
+    """The entries of a TXT record, each as long as it may be."""
+    rooms = {key: LONGEST_TEXT - len(f"{key}=".encode()) for key in text}
+    return {key: value.encode()[: rooms[key]].decode("utf-8", "ignore") for key, value in text.items()}
 
 
 class Announcer(Service):

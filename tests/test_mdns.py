@@ -7,6 +7,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
+from zeroconf import ServiceInfo
 
 from sdcpd.codec.sdcp import Announcement
 from sdcpd.fleet import Fleet, Printer
@@ -128,6 +129,30 @@ class RecordTests(SynchronousTestCase):
             for record in self.records(name):
                 self.assertTrue(record.name.isprintable() and record.name.strip(), record.name)
                 self.assertLessEqual(len(record.name.encode()), 63)
+
+    def test_one_says_nothing_of_the_others(self) -> None:
+        """A printer that calls itself what cannot be told, or what another is called, takes nobody's announcement."""
+        hostile = ("_sub", "a._sub", ".", "..", ".x", "x.", "_", "x" * 63, "Saturn SL1", "1 Saturn", "saturn-2 Saturn")
+        for sla in (True, False):
+            records = self.records("Saturn", *hostile, "Saturn", "saturn", "2 saturn-3 Saturn", sla=sla)
+            names = [record.name for record in records]
+            self.assertEqual(len({name.casefold() for name in names}), len(names), names)
+            self.assertEqual(len(names), (2 if sla else 1) * (len(hostile) + 4))
+            for record in records:
+                # So many bytes are left for a number: others in the network may have the name already.
+                told = ServiceInfo(SERVICE, f"{record.name}-99.{SERVICE}", port=1, properties=dict(record.text))
+                self.assertEqual((told.get_name(), told.type), (f"{record.name}-99", SERVICE))
+                self.assertNotIn(".", record.name)
+
+    def test_long_text(self) -> None:
+        """A model of more bytes than an entry can have is cut between two characters; the rest is as it was."""
+        fleet = Fleet(Clock(), lambda: 0.0, ())
+        fleet.announced(Announcement(mainboard_id="AB12", name="Saturn", machine_name="\u00e4" * 256), "192.168.1.100")
+        printer, sla = records_of(fleet, HERE, describe, sla=True).values()
+        self.assertEqual(printer.text["model"], "\u00e4" * 124)
+        self.assertEqual(sla.text["model"], "SL1")
+        told = ServiceInfo(SERVICE, f"{printer.name}.{SERVICE}", port=1, properties=dict(printer.text))
+        self.assertEqual(told.decoded_properties, printer.text)
 
 
 class AnnouncerTests(SynchronousTestCase):
