@@ -71,6 +71,10 @@ class Logins:
             if (found[1].key, found[1].address) != (client.key, client.address)
         }
 
+    def distrust(self) -> None:
+        """Forget the sessions of who came without a key: what an address may do has changed."""
+        self._live = {session: found for session, found in self._live.items() if found[1].key}
+
     def tried(self, client: Client) -> float:
         """Somebody tries a password: 0 if that may be, else the seconds to wait."""
         return self._tries.take(client.counted_as)

@@ -97,6 +97,8 @@ class Push:
     def configure(self, *, rules: bool) -> None:
         """The configuration was read again; with other ``rules`` who came in by its address has to come again."""
         self._reloads += 1
+        if rules:
+            self._logins.distrust()
         for audience in list(self.audiences.values()):
             audience.tell_all([("SettingsUpdated", {"config_hash": self._config_hash()})])
             for listener in audience:

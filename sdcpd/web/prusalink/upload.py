@@ -99,6 +99,7 @@ class UploadEndpoint:
         """
         name = path_of(storage, path)
         if call.header("create-folder") == YES:
+            call.client.must_be_unlimited()
             self._shelf.make(name)
             return Answer(201, headers={"Location": _location(call)})
         if call.body.length == 0 and not has_key(call.request):

@@ -14,7 +14,7 @@ from sdcpd.scopes import granted
 from sdcpd.web.client import Client as AccessClient
 from sdcpd.web.octoprint.logins import user_of
 from sdcpd.web.sockjs.sessions import MOST
-from tests.web.octoprint.rig import OctoPrintCase, P
+from tests.web.octoprint.rig import JSON, OctoPrintCase, P
 from tests.web.rig import MARS, head, printing
 from tests.web.sockjs.rig import Client, Reading
 
@@ -361,6 +361,27 @@ class RightsTests(PushCase):
         self.rig.web.configure(parse(""))
         self.assertTrue(trusted.read().endswith('c[1012,"the rules have changed"]\n'))
         self.assertFalse(by_key.over)
+
+    def test_reload_ends_logins(self) -> None:
+        """Who logged in by its address alone cannot come back by that login when the address is trusted no more."""
+        told = self.rig.post(f"{P}/api/login", {"passive": True}, JSON, address="127.0.0.1").json
+        self.rig.web.configure(parse(""))
+        for login, heard in ((f"{told['name']}:{told['session']}", []), (self.login(self.key), ["history"])):
+            client = self.stranger()
+            stream = client.stream()
+            self.hear(stream)
+            self.say(client, auth=login)
+            self.assertEqual(self.names(stream), heard)
+
+    def test_reload_keeps_logins(self) -> None:
+        """A reload that changes no rule logs nobody out."""
+        told = self.rig.post(f"{P}/api/login", {"passive": True}, JSON, address="127.0.0.1").json
+        self.rig.web.configure(parse(self.config))
+        client = self.stranger()
+        stream = client.stream()
+        self.hear(stream)
+        self.say(client, auth=f"{told['name']}:{told['session']}")
+        self.assertEqual(self.names(stream), ["history"])
 
     def test_trust_lost(self) -> None:
         """A client whose address is trusted no more when it asks again hears no more."""

@@ -4,7 +4,7 @@ import re
 
 from sdcpd.web.prusalink import LINK, SLA
 from sdcpd.web.prusalink.form import PrusaLinkError
-from tests.web.prusalink.rig import JSON, P, PrusaLinkCase
+from tests.web.prusalink.rig import JSON, YES, P, PrusaLinkCase
 from tests.web.rig import SATURN
 
 STRANGER = "203.0.113.5"
@@ -95,6 +95,11 @@ class TableTests(PrusaLinkCase):
         self.rig.put()
         reply = self.ask("DELETE", "files/local/plate.goo", address=STRANGER, key=own)
         self.assertIn("belongs to all", self.refused(reply, 403))
+        for place in (P, f"{P}/sl1", "", "/prusalink"):
+            told = {"Create-Folder": YES}
+            reply = self.rig.ask("PUT", f"{place}/api/v1/files/local/new", b"", told, address=STRANGER, key=own)
+            self.assertIn("belongs to all", self.refused(reply, 403))
+        self.assertEqual([child["name"] for child in self.get("files/local")["children"]], ["plate.goo"])
 
     def test_unknown(self) -> None:
         """What is not there is refused in this dialect's form at its own paths, and at everything of its twins."""
