@@ -46,7 +46,13 @@ __all__ = [
     "Unrecorded",
     "WireError",
     "WrongFile",
+    "sentence",
 ]
+
+
+def sentence(message: str, hint: str) -> str:
+    """What went wrong and what to do, in one text; a message may or may not end with a full stop."""
+    return f"{message.rstrip('.')}. {hint}" if hint else message
 
 
 class SdcpdError(Exception):
@@ -58,6 +64,11 @@ class SdcpdError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+    @property
+    def sentence(self) -> str:
+        """All of it in one text for people."""
+        return sentence(self.message, self.hint)
 
 
 class ConfigError(SdcpdError):

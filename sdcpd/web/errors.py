@@ -74,6 +74,11 @@ class ErrorBody(Struct, frozen=True, omit_defaults=True):
     compatible_printers: tuple[str, ...] | None = None
     """The known printers that the file suits."""
 
+    @property
+    def sentence(self) -> str:
+        """Message and hint in one text, for the dialects that have room for one."""
+        return errors.sentence(self.message, self.hint)
+
 
 class ErrorDocument(Struct, frozen=True):
     """Every error answer of the native API."""

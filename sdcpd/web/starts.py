@@ -72,9 +72,9 @@ class Starts:
             await self.now(client, printer, file)
         except NotNow as error:
             queued = "queue" in client.scopes and await self._queued(client, printer, file)
-            return Started(False, queued, _said(error))
+            return Started(False, queued, error.sentence)
         except SdcpdError as error:
-            return Started(False, message=_said(error))
+            return Started(False, message=error.sentence)
         return Started(True)
 
     async def _queued(self, client: Client, printer: Printer, file: StoredFile) -> bool:
@@ -83,7 +83,3 @@ class Starts:
         except SdcpdError:
             return False
         return True
-
-
-def _said(error: SdcpdError) -> str:
-    return f"{error.message} {error.hint}".strip()

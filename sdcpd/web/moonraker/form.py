@@ -56,10 +56,7 @@ def trouble(status: int, body: ErrorBody) -> Trouble:
     known = _ALWAYS.get(body.code)
     if known is not None:
         return known
-    message = body.message
-    if body.hint:
-        message = f"{message.rstrip('.')}. {body.hint}"
-    return Trouble(_STATUSES.get(status, status), message)
+    return Trouble(_STATUSES.get(status, status), body.sentence)
 
 
 def no(status: int, message: str) -> Refusal:

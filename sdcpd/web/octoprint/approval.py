@@ -86,7 +86,7 @@ def question(facts: Facts, problem: Refusal | None = None) -> Answer:
         "address": html.escape(facts.address) or "this machine",
         "allows": "".join(f"<li>{_ALLOWS[scope]}</li>" for scope in facts.scopes),
         "printers": html.escape(", ".join(facts.printers)) or "all printers",
-        "problem": "" if problem is None else f'<p role="alert">{html.escape(f"{problem.message} {problem.hint}")}</p>',
+        "problem": "" if problem is None else f'<p role="alert">{html.escape(problem.sentence)}</p>',
     }
     return _page("Let a program in?", _QUESTION.format(**words), problem)
 
@@ -103,7 +103,7 @@ def done(facts: Facts, key: Key | None) -> Answer:
 
 def over(refusal: Refusal) -> Answer:
     """There is nothing to decide."""
-    return _page("Nothing to decide", f"<p>{html.escape(f'{refusal.message} {refusal.hint}')}</p>", refusal)
+    return _page("Nothing to decide", f"<p>{html.escape(refusal.sentence)}</p>", refusal)
 
 
 def _page(title: str, body: str, problem: Refusal | None = None) -> Answer:

@@ -90,7 +90,7 @@ class ConnectionEndpoints:
         try:
             self._adopt(printer.id)
         except PrinterOffline as error:
-            raise no(409, f"{error.message} {error.hint}".strip()) from error
+            raise no(409, error.sentence) from error
 
     def _disconnect(self, printer: Printer) -> None:
         try:

@@ -57,8 +57,7 @@ def said(status: int, body: ErrorBody) -> tuple[int, str]:
     known = _ALWAYS.get(body.code)
     if known is not None:
         return known
-    message = f"{body.message.rstrip('.')}. {body.hint}" if body.hint else body.message
-    return 415 if body.code in _KINDS else _STATUSES.get(status, status), message
+    return 415 if body.code in _KINDS else _STATUSES.get(status, status), body.sentence
 
 
 def no(status: int, message: str) -> Refusal:

@@ -13,7 +13,7 @@ from msgspec import UNSET, Struct, UnsetType
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from sdcpd.errors import BadName, SdcpdError, UnknownFormat
+from sdcpd.errors import BadName, UnknownFormat
 from sdcpd.files import FileStore, StoredFile
 from sdcpd.fleet import Fleet, Printer
 from sdcpd.judging import Gate
@@ -132,11 +132,7 @@ def _said(failure: Failure) -> Failure:
     """A refusal of a name or of a kind in the real server's words, and then in ours, which say what to do."""
     error = failure.value
     if isinstance(error, BadName):
-        raise no(400, _with("Can not upload file, invalid file name", error)) from error
+        raise no(400, f"Can not upload file, invalid file name: {error.sentence}") from error
     if isinstance(error, UnknownFormat):
-        raise no(415, _with("Could not upload file, invalid type", error)) from error
+        raise no(415, f"Could not upload file, invalid type: {error.sentence}") from error
     return failure
-
-
-def _with(words: str, error: SdcpdError) -> str:
-    return f"{words}: {error.message.rstrip('.')}. {error.hint}".strip()

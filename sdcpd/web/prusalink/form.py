@@ -44,10 +44,9 @@ def form_of(challenge: Callable[[], str]) -> Form:
             status = 401
         if status == 401 and body.code != "stale_nonce":  # that one brings its own
             headers = {**headers, "WWW-Authenticate": challenge()}
-        text = f"{body.message.rstrip('.')}. {body.hint}" if body.hint else body.message
         if JSON in (header_of(request, "accept") or ""):
-            error = PrusaLinkError(body.code, HTTPStatus(status).phrase, text)
+            error = PrusaLinkError(body.code, HTTPStatus(status).phrase, body.sentence)
             return Answer(status, msgspec.json.encode(error), headers=dict(headers))
-        return Answer(status, text.encode(), TEXT, dict(headers))
+        return Answer(status, body.sentence.encode(), TEXT, dict(headers))
 
     return Form(answer, PrusaLinkError)
