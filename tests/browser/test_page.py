@@ -118,21 +118,21 @@ class PrintingTests(BrowserCase):
         self.see(line.locator("bdi", has_text="Left"))
 
     def test_queue(self) -> None:
-        """Files wait in an order that buttons change; one that is removed is asked about, and stays stored."""
+        """Files wait in an order that the keyboard changes; one that is removed is asked about, and stays stored."""
+        self.daemon.put("/v1/files/tall.goo", self.slice("tall.goo", 400))
+        self.be_idle("left")
+        self.start("left", "tall.goo")
+        self.daemon.wait_until("left", lambda p: p["phase"] == "PRINTING")
         for name in ("one.goo", "two.goo"):
             self.daemon.put(f"/v1/files/{name}", self.file)
-        self.printers.ask("power-off", 1)
-        self.addCleanup(self.printers.ask, "power-on", 1)
-        for name in ("one.goo", "two.goo"):
             status, answer = self.daemon.request("POST", "/v1/printers/left/queue", {"file": name})
             self.assertEqual(status, 202, answer)
         page = self.open("#/printers/left", key=self.daemon.key)
         rows = page.get_by_role("region", name="Queue").get_by_role("listitem")
-        later = self.button("Earlier: two.goo")
-        if later.is_visible():
-            later.focus()
-            later.press("Enter")
-            self.see(rows.first, "two.goo")
+        self.see(rows.first, "one.goo")
+        self.button("Earlier: two.goo").press("Enter")
+        self.see(rows.first, "two.goo")
+        self.assertEqual([job["file"] for job in self.daemon.get("/v1/printers/left/queue")], ["two.goo", "one.goo"])
         self.button("Remove one.goo").click()
         dialog = page.get_by_role("dialog")
         self.see(dialog, "one.goo is taken out of the queue.")
@@ -141,6 +141,7 @@ class PrintingTests(BrowserCase):
         self.assertIn("one.goo", [file["name"] for file in self.daemon.get("/v1/files")])
         for job in self.daemon.get("/v1/printers/left/queue"):
             self.daemon.request("DELETE", f"/v1/jobs/{job['id']}")
+        self.be_idle("left")
 
 
 class LookingTests(BrowserCase):
