@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -122,6 +122,14 @@ class FileStore:
         if found := self._names.get(key) or self._digests.get(key.lower()):
             return found
         raise FileMissing(f"no file {key!a} is stored", "Look it up in the list of files, or upload it first.")
+
+    def find(self, name: str) -> StoredFile | None:
+        """The file of exactly this name; None if there is none."""
+        return self._names.get(name)
+
+    def names(self) -> Collection[str]:
+        """Every name in use, in no order."""
+        return self._names.keys()
 
     def index_of(self, md5: str) -> Deferred[FileIndex | None]:
         """What the file of this MD5 holds; None if it is not stored. Fails with ``StoreError`` if the disk fails."""

@@ -143,6 +143,7 @@ class UploadTests(StoreTestCase):
         self.assertEqual(self.store.get("benchy.goo"), file)
         self.assertEqual(self.store.get(digest), file)
         self.assertEqual(self.store.get(digest.upper()), file)
+        self.assertEqual((self.store.find("benchy.goo"), self.store.find(digest)), (file, None))
         self.assertTrue(os.path.isabs(file.path))
         self.assertEqual(os.path.basename(file.path), f"{digest}.goo")
         self.assertEqual(Path(file.path).read_bytes(), content)

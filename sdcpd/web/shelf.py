@@ -56,16 +56,13 @@ class Shelf:
 
     def file(self, path: str) -> StoredFile | None:
         """The file of exactly this name."""
-        return next((file for file in self._store.list() if file.name == path), None)
+        return self._store.find(path)
 
     def is_folder(self, path: str) -> bool:
         """Whether there is such a folder; the root is one."""
-        return not path or path in self._empty or any(inside(name, path) for name in self._known())
-
-    def _known(self) -> Iterable[str]:
-        """Names that are in folders, and the empty folders themselves."""
-        yield from (folder for folder in self._empty)
-        yield from (file.name for file in self._store.list())
+        return (
+            not path or path in self._empty or any(inside(name, path) for name in (*self._empty, *self._store.names()))
+        )
 
     def folder(self, path: str) -> Folder:
         """A folder with everything in it, looked at once; one that is not there is empty."""
@@ -116,7 +113,7 @@ class Shelf:
         name = display_name(path)
         if self.is_folder(name) or self.file(name) is not None:
             raise NameTaken(f"Directory already exists: {name}", "Choose another name.")
-        check_free(f"{name}/x", [file.name for file in self._store.list()])
+        check_free(f"{name}/x", self._store.names())
         if len(self._empty) >= MOST:
             del self._empty[next(iter(self._empty))]
         self._empty[name] = self._wall()

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from sdcpd.dialects import klippy_of
 from sdcpd.documents import Documents
-from sdcpd.errors import FileMissing, PrinterOffline
+from sdcpd.errors import PrinterOffline
 from sdcpd.files import FileStore
 from sdcpd.fleet import Printer
 from sdcpd.web.moonraker.arguments import Arguments
@@ -122,10 +122,8 @@ class StatusEndpoints:
         return {}
 
     def _size(self, name: str | None) -> int:
-        try:
-            return self._store.get(name).size if name else 0
-        except FileMissing:
-            return 0
+        file = self._store.find(name) if name else None
+        return 0 if file is None else file.size
 
 
 def _present(printer: Printer) -> Printer:

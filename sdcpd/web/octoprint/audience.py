@@ -14,8 +14,7 @@ from msgspec import Struct
 from twisted.internet.defer import CancelledError, Deferred
 
 from sdcpd.documents import Documents
-from sdcpd.errors import FileMissing
-from sdcpd.files import FileStore, StoredFile
+from sdcpd.files import FileStore
 from sdcpd.fleet import EVERYONE, Event, Fleet, Printer
 from sdcpd.logs import logger
 from sdcpd.web.client import Client
@@ -219,7 +218,7 @@ class Audience:
     def _told(self, printer: Printer, happened: list[Event]) -> Iterator[Told]:
         for event in happened:
             if event.printer == EVERYONE or self._of_printer(event):
-                yield from told(Happening(event, printer, self._stored, partial(self._since, event)))
+                yield from told(Happening(event, printer, self._store.find, partial(self._since, event)))
 
     # -- looking back ----------------------------------------------------------------------------------------
 
@@ -231,12 +230,6 @@ class Audience:
     def _of_printer(self, event: Event) -> bool:
         printer = self._fleet.find(self._id)
         return printer is not None and event.printer == printer.slug
-
-    def _stored(self, name: str) -> StoredFile | None:
-        try:
-            return self._store.get(name)
-        except FileMissing:
-            return None
 
     def _since(self, event: Event, type: str) -> float | None:
         for key in ("job", "print"):

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from sdcpd.codec.status import RUNNING, Phase
 from sdcpd.dialects import WORDS, Condition, condition_of
 from sdcpd.documents import Documents
-from sdcpd.errors import FileMissing
 from sdcpd.files import FileStore, StoredFile
 from sdcpd.fleet import Fleet, Printer
 
@@ -82,12 +81,7 @@ class Selection:
                 self._tell(printer, None)
 
     def _stored(self, name: str | None) -> StoredFile | None:
-        if not name:
-            return None
-        try:
-            return self._store.get(name)
-        except FileMissing:
-            return None
+        return self._store.find(name) if name else None
 
     def _tell(self, printer: str, file: StoredFile | None) -> None:
         for observer in self._observers:

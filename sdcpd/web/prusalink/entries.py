@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from msgspec import UNSET, Struct, UnsetType
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred
 
 from sdcpd.files import FileStore, StoredFile
 from sdcpd.index import FileIndex
@@ -56,20 +56,16 @@ class Entries:
 
     def folder(self, path: Path) -> Deferred[Entry]:
         """A folder with what is directly in it; fails alike."""
+        return Deferred.fromCoroutine(self._of_folder(path))
+
+    async def _of_folder(self, path: Path) -> Entry:
         folder = self._shelf.folder(path)
-        files = folder.files
-        asked = DeferredList(
-            [self._store.indexes.of(file) for file in files], fireOnOneErrback=True, consumeErrors=True
-        )
-
-        def found(indexes: list[tuple[bool, FileIndex]]) -> Entry:
-            children = [_folder(inner) for inner in folder.folders]
-            children += [_entry(f, index, whole=False) for f, (_, index) in zip(files, indexes, strict=True)]
-            name = base_name(path) or HERE
-            newest = max((child.m_timestamp for child in children), default=0)
-            return Entry(name, name, "FOLDER", read_only=False, m_timestamp=newest, children=children)
-
-        return asked.addCallback(found)
+        children = [_folder(inner) for inner in folder.folders]
+        for file in folder.files:  # one after the other: an index can be large, and of each only a line is told
+            children.append(_entry(file, await self._store.indexes.of(file), whole=False))
+        name = base_name(path) or HERE
+        newest = max((child.m_timestamp for child in children), default=0)
+        return Entry(name, name, "FOLDER", read_only=False, m_timestamp=newest, children=children)
 
     def of_job(self, name: str | None) -> Deferred[JobFile]:
         """The file of a print; ``name`` is its display name, or the printer's own if it is not stored here."""
