@@ -46,6 +46,7 @@ class Notifier:
         self._clock = clock
         self._unsent: deque[bytes] = deque()
         self._socket: socket.socket | None = None
+        self._again: IDelayedCall | None = None
         if address.startswith(("/", "@")):
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             self._socket.setblocking(False)
@@ -70,7 +71,7 @@ class Notifier:
             try:
                 self._socket.sendto(self._unsent[0], self._address)
             except BlockingIOError:
-                self._clock.callLater(AGAIN, self._send)
+                self._again = self._clock.callLater(AGAIN, self._send)
                 return
             except OSError as error:
                 _log.warn("systemd cannot be told anything more: {error}", error=error)
@@ -81,6 +82,8 @@ class Notifier:
     def close(self) -> None:
         """Say nothing any more."""
         self._unsent.clear()
+        if self._again is not None and self._again.active():
+            self._again.cancel()
         if self._socket is not None:
             self._socket.close()
             self._socket = None
