@@ -21,6 +21,8 @@ from sdcpd.web.client import Client
 
 __all__ = ["Started", "Starts"]
 
+_WAITS = "It waits in the printer's queue."
+
 
 class Started(Struct, frozen=True):
     """What became of a print that was wanted with an upload."""
@@ -72,7 +74,7 @@ class Starts:
             await self.now(client, printer, file)
         except NotNow as error:
             queued = "queue" in client.scopes and await self._queued(client, printer, file)
-            return Started(False, queued, error.sentence)
+            return Started(False, queued, f"{error.sentence} {_WAITS}" if queued else error.sentence)
         except SdcpdError as error:
             return Started(False, message=error.sentence)
         return Started(True)

@@ -48,8 +48,10 @@ class StartsTests(WebCase):
         self.rig.publish(printing(5))
         found = self.with_upload("upload", "control")
         self.assertEqual((found.started, found.queued, self.rig.jobs.all()), (False, False, []))
+        self.assertNotIn("queue", found.message)
         found = self.with_upload("upload", "control", "queue")
         self.assertEqual((found.started, found.queued), (False, True))
+        self.assertIn("It waits in the printer's queue.", found.message)
         self.assertEqual([job.file for job in self.rig.jobs.queue(SATURN)], ["plate.goo"])
         self.assertEqual([told["queued"] for told in self.told()], [False, True])
 

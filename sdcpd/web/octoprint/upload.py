@@ -115,9 +115,8 @@ class UploadEndpoint:
             begun = await self._starts.with_upload(call.client, printer, file)
         if select or begun.started:
             self._selection.select(printer, file)
-        message = f"{begun.message} It waits in the printer's queue." if begun.queued else begun.message
         told = abridged(base(call), file.name)
-        uploaded = Uploaded({"local": told}, True, select, begun.started, message or UNSET)
+        uploaded = Uploaded({"local": told}, True, select, begun.started, begun.message or UNSET)
         return json_answer(uploaded, 201, {"Location": told.refs.resource})
 
 
