@@ -18,6 +18,7 @@ from sdcpd.progress import Job, JobState
 
 __all__ = [
     "FLAGS",
+    "ON_THE_MACHINE",
     "WORDS",
     "Condition",
     "Words",
@@ -59,6 +60,18 @@ class Condition(Enum):
     BUSY = "busy"
     """Occupied with something that is no print: exposure test, self test."""
 
+
+ON_THE_MACHINE = frozenset(
+    {
+        Condition.STARTING,
+        Condition.PRINTING,
+        Condition.PAUSING,
+        Condition.PAUSED,
+        Condition.STOPPING,
+        Condition.ATTENTION,
+    }
+)
+"""Where a print is on the machine: from its start until somebody has confirmed its end."""
 
 FLAGS = (
     "operational",

@@ -14,7 +14,7 @@ from msgspec.structs import asdict
 
 from sdcpd import dialects
 from sdcpd.codec.status import RUNNING, Phase
-from sdcpd.dialects import WORDS, Condition, condition_of, klippy_of, message_of, trouble_of
+from sdcpd.dialects import ON_THE_MACHINE, WORDS, Condition, condition_of, klippy_of, message_of, trouble_of
 from sdcpd.documents import PrinterDocument, progress_of
 from sdcpd.fleet import Printer
 
@@ -38,19 +38,7 @@ _ALWAYS = (
     "configfile",
     "sdcp",
 )
-_WITH_A_PRINT = frozenset(
-    {
-        Condition.STARTING,
-        Condition.PRINTING,
-        Condition.PAUSING,
-        Condition.PAUSED,
-        Condition.STOPPING,
-        Condition.ATTENTION,
-        Condition.COMPLETE,
-        Condition.STOPPED,
-        Condition.FAILED,
-    }
-)
+_WITH_A_PRINT = ON_THE_MACHINE | {Condition.COMPLETE, Condition.STOPPED, Condition.FAILED}
 """Where the numbers of a print are those of the print that the state is about."""
 
 
@@ -85,7 +73,7 @@ def snapshot(printer: Printer, document: PrinterDocument, size: int) -> dict[str
     klippy, sentence = klippy_of(printer)
     shown = condition in _WITH_A_PRINT and document.file is not None
     percent = progress_of(printer) if shown else None
-    progress = (percent or 0.0) / 100.0
+    progress = round((percent or 0.0) / 100.0, 4)
     status = printer.status
     duration = status.print.current_ticks / 1000 if shown and status is not None else 0.0
     printing = printer.phase in RUNNING

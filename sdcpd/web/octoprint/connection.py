@@ -25,6 +25,7 @@ from sdcpd.web.routes import Call, Route
 __all__ = ["PORT", "ConnectionEndpoints"]
 
 PORT = "SDCP"
+"""What stands for the serial port; there is no baud rate."""
 
 
 class Current(Struct, frozen=True, rename="camel"):

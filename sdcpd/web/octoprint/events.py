@@ -17,15 +17,13 @@ from sdcpd.dialects import WORDS, Condition, condition_of
 from sdcpd.files import StoredFile
 from sdcpd.fleet import Event, Printer
 from sdcpd.names import base_name
+from sdcpd.web.octoprint.connection import PORT
 from sdcpd.web.octoprint.state import FileInformation, error_of, state_of
 
 __all__ = ["Happening", "Look", "Told", "changes", "look", "told"]
 
 Told = tuple[str, dict[str, Any]]
 """The name of an event and its payload."""
-
-PORT = "SDCP"
-"""What stands for the serial port; there is no baud rate."""
 
 
 class Happening(Struct, frozen=True):

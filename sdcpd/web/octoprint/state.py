@@ -10,7 +10,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from sdcpd.codec.status import RUNNING
-from sdcpd.dialects import WORDS, Condition, condition_of, flags_of, sensors_of, sent_of, trouble_of
+from sdcpd.dialects import ON_THE_MACHINE, WORDS, Condition, condition_of, flags_of, sensors_of, sent_of, trouble_of
 from sdcpd.documents import eta_of
 from sdcpd.documents import progress_of as percent_of
 from sdcpd.files import StoredFile
@@ -35,17 +35,7 @@ __all__ = [
     "temperatures_of",
 ]
 
-_PRINTS = frozenset(
-    {
-        Condition.STARTING,
-        Condition.PRINTING,
-        Condition.PAUSING,
-        Condition.PAUSED,
-        Condition.STOPPING,
-        Condition.ATTENTION,
-        Condition.COMPLETE,
-    }
-)
+_PRINTS = ON_THE_MACHINE | {Condition.COMPLETE}
 """Where the numbers of a print are those of the selected file; a stopped or failed one leaves none behind."""
 _OVER = frozenset({Condition.ATTENTION, Condition.COMPLETE})
 

@@ -11,7 +11,7 @@ from zlib import crc32
 
 from msgspec import UNSET, Struct, UnsetType
 
-from sdcpd.dialects import WORDS, Condition, condition_of, message_of, sent_of, trouble_of
+from sdcpd.dialects import ON_THE_MACHINE, WORDS, Condition, condition_of, message_of, sent_of, trouble_of
 from sdcpd.documents import estimate_of, progress_of
 from sdcpd.fleet import Printer
 from sdcpd.progress import ENDED
@@ -32,17 +32,6 @@ __all__ = [
     "transfer_of",
 ]
 
-_WITH_A_JOB = frozenset(
-    {
-        Condition.STARTING,
-        Condition.PRINTING,
-        Condition.PAUSING,
-        Condition.PAUSED,
-        Condition.STOPPING,
-        Condition.ATTENTION,
-    }
-)
-"""Where a print is on the machine; one that is over and confirmed is no job any more."""
 _WELL = frozenset(Condition) - {Condition.OFFLINE, Condition.FAULT, Condition.FAILED, Condition.STARTUP}
 
 
@@ -142,7 +131,7 @@ def number_of(printer: Printer) -> int:
     status = printer.status
     if condition_of(printer) is Condition.TRANSFER and (job is None or job.state in ENDED):
         name = status.transfer.filename if status is not None else ""  # somebody else's
-    if name is None or condition_of(printer) not in _WITH_A_JOB | {Condition.TRANSFER}:
+    if name is None or condition_of(printer) not in ON_THE_MACHINE | {Condition.TRANSFER}:
         return 0
     return (crc32(name.encode()) & 0x7FFFFFFF) or 1
 
@@ -159,14 +148,14 @@ def printer_of(printer: Printer, axis_z: float | None) -> StatusPrinter:
 
 def status_job_of(printer: Printer) -> StatusJob | UnsetType:
     """The print in short; nothing while there is none."""
-    if condition_of(printer) not in _WITH_A_JOB:
+    if condition_of(printer) not in ON_THE_MACHINE:
         return UNSET
     return StatusJob(number_of(printer), progress_of(printer) or 0.0, _printing(printer), _remaining(printer))
 
 
 def job_of(printer: Printer, file: JobFile) -> JobAnswer | None:
     """The print on the machine; None while there is none. ``file`` is what it is made of."""
-    if condition_of(printer) not in _WITH_A_JOB:
+    if condition_of(printer) not in ON_THE_MACHINE:
         return None
     left = estimate_of(printer)
     return JobAnswer(
