@@ -45,6 +45,7 @@ class PastTimes:
     """What the history says of the file that is selected on each printer."""
 
     def __init__(self, fleet: Fleet, past: PastPrints) -> None:
+        self._fleet = fleet
         self._past = past
         self._known: dict[str, _Known] = {}
         fleet.subscribe(self._changed)
@@ -65,7 +66,9 @@ class PastTimes:
             return Times()
         took = [print.printed_s for print in page.prints if print.printed_s is not None]
         times = Times(None, fmean(took), took[0]) if took else Times()
-        self._known[printer.id] = _Known(file.name, times)
+        now = self._fleet.find(printer.id)
+        if now is not None and now.run is printer.run:  # else a print may have ended that the answer does not know of
+            self._known[printer.id] = _Known(file.name, times)
         return times
 
     def _changed(self, before: Printer | None, after: Printer) -> None:

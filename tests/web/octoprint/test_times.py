@@ -20,12 +20,14 @@ class FakePast:
         self.took = took
         self.asked: list[PrintQuery] = []
         self.broken = False
+        self.waits: Deferred[None] | None = None
 
     def prints(self, query: PrintQuery) -> Deferred[PrintPage]:
         self.asked.append(query)
         if self.broken:
             return fail(StoreError("The disk is gone."))
-        return succeed(PrintPage(tuple(self.record(seconds) for seconds in self.took), None))
+        page = succeed(PrintPage(tuple(self.record(seconds) for seconds in self.took), None))
+        return self.waits.addCallback(lambda _: page) if self.waits is not None else page
 
     def record(self, seconds: float | None) -> PrintRecord:
         return PrintRecord("1", SATURN, "plate.goo", 0.0, result=PrintResult.FINISHED, printed_s=seconds)
@@ -66,6 +68,17 @@ class TimesTests(OctoPrintCase):
         self.rig.clock.advance(1)
         self.assertEqual(self.known(), Times(None, 120.0, 120.0))
         self.assertEqual(len(self.past.asked), 2)
+
+    def test_ended_meanwhile(self) -> None:
+        """A print that ends while the history is being asked is in the next answer."""
+        self.rig.fleet.run(SATURN, Run("2", 0.0))
+        self.past.waits = answer = Deferred[None]()
+        asked = self.times.of(self.printer, self.file)
+        self.rig.fleet.run(SATURN, None)
+        answer.callback(None)
+        self.assertEqual(self.successResultOf(asked), Times(None, 105.0, 110.0))
+        self.past.waits, self.past.took = None, (120.0,)
+        self.assertEqual(self.known(), Times(None, 120.0, 120.0))
 
     def test_another_file(self) -> None:
         """Another file has times of its own."""
