@@ -33,6 +33,8 @@ _FRONT = """<!doctype html>
 <li><a href="{base}/v1/updates?timeout=0">{base}/v1/updates</a>: what it does, and by long poll what changes</li>
 <li><a href="{base}/api/version">{base}/api/version</a>: OctoPrint's API</li>
 <li><a href="{base}/server/info">{base}/server/info</a>: Moonraker's API</li>
+<li><a href="{base}/api/v1/status">{base}/api/v1/status</a>: PrusaLink's API;
+{base}/sl1 for PrusaSlicer's resin profiles, {base}/prusalink for programs that ask who answers</li>
 </ul>
 </html>
 """

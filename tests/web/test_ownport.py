@@ -89,6 +89,7 @@ class TreeTests(OwnPortCase):
         self.assertIn(b"&lt;i&gt;Mars&lt;/i&gt;", reply.body)
         self.assertNotIn(b"<i>", reply.body)
         self.assertIn(b'href="http://hub.local/server/info"', reply.body)
+        self.assertIn(b"http://hub.local/sl1 for PrusaSlicer", reply.body)
         self.rig.site = self.daemon
         self.assertIn(b'href="http://hub.local/printers/mars/server/info"', self.rig.get("/printers/mars").body)
 
