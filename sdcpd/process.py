@@ -10,11 +10,12 @@ import gc
 import os
 import resource
 import signal
+from collections.abc import Callable
 from threading import Thread
-from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.threadpool import ThreadPool
 
 from sdcpd.journal import Journal
@@ -74,7 +75,7 @@ class JournalKeeper(Service):
 class Hangup(Service):
     """SIGHUP reloads."""
 
-    def __init__(self, reactor: Any, reload: Any) -> None:
+    def __init__(self, reactor: IReactorFromThreads, reload: Callable[[], object]) -> None:
         self._reactor = reactor
         self._reload = reload
 
@@ -109,7 +110,7 @@ class Collection(Service):
         gc.set_threshold(*self._before)
 
 
-def guarded(*functions: Any) -> None:
+def guarded(*functions: Callable[[], object]) -> None:
     """Call each; a failure of one stops neither the others nor the next time."""
     for function in functions:
         try:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from sdcpd.printer import Printer
 from sdcpd.web.octoprint.host import API, OCTOPRINT_VERSION
+from sdcpd.web.octoprint.profiles import profile_name
 from sdcpd.web.octoprint.settings import uuid_of
 
 __all__ = ["announced"]
@@ -17,5 +18,5 @@ __all__ = ["announced"]
 
 def announced(printer: Printer) -> Mapping[str, str]:
     """Who it is and what it speaks."""
-    model = printer.announcement.machine_name or printer.name
-    return {"uuid": uuid_of(printer), "version": OCTOPRINT_VERSION, "api": API, "model": model}
+    told = {"uuid": uuid_of(printer), "version": OCTOPRINT_VERSION, "api": API}
+    return {**told, "model": profile_name(printer)}
