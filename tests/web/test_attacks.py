@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 import sdcpd
+from sdcpd.codec.status import Status
 from sdcpd.config import parse
 from sdcpd.records import PrintRecord, PrintResult
 from sdcpd.scopes import SCOPES
@@ -596,6 +597,29 @@ class LengthTests(AttackCase):
             reply = self.rig.begin("PUT", "/v1/files/a.goo", b"", headers).reply
             self.assertEqual(reply.status, 400, (headers, reply.body))
         self.assertEqual(self.names(), [])
+
+
+class NumberTests(AttackCase):
+    """Numbers that JSON has and no float."""
+
+    def test_large(self) -> None:
+        """A number of four hundred digits is refused in the words of the dialect, like any that does not fit."""
+        self.rig.announce()
+        self.rig.connect()
+        self.rig.publish(Status((0,)))
+        at = "/printers/saturn-3-ultra"
+        for huge in (10**400, -(10**400)):
+            for path, body in (
+                ("printhead", {"command": "jog", "x": huge}),
+                ("printhead", {"command": "feedrate", "factor": huge}),
+                ("tool", {"command": "offset", "offsets": {"tool0": huge}}),
+                ("tool", {"command": "extrude", "amount": huge}),
+            ):
+                reply = self.rig.post(f"{at}/api/printer/{path}", body, {"Content-Type": "application/json"})
+                self.assertIn(reply.status, (400, 409), (path, body, reply.body))
+            for method, name in (("history.list", "since"), ("history.list", "limit"), ("gcode_store", "count")):
+                asked = {"jsonrpc": "2.0", "method": f"server.{method}", "id": 1, "params": {name: huge}}
+                self.assertEqual(self.rig.post(f"{at}/server/jsonrpc", asked).error["code"], 400)
 
 
 class TraceTests(AttackCase):

@@ -57,7 +57,7 @@ class Arguments:
             return default
         try:
             number = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = float("nan")
         if number != number:
             raise no(400, f"Unable to convert argument [{name}] to a number: {str(value)[:40]!r}")

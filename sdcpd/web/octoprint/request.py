@@ -54,5 +54,8 @@ def is_true(value: object) -> bool:
 
 
 def number_of(value: object) -> float | None:
-    """The value if it is a number; true and false are none."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """The value if it is a number; true and false are none, and neither is what no float can be."""
+    try:
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    except OverflowError:
+        return None
