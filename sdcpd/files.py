@@ -27,18 +27,20 @@ from sdcpd.errors import (
 )
 from sdcpd.index import FileIndex, Indexes
 from sdcpd.logs import logger
-from sdcpd.names import check_free, display_name, inside
+from sdcpd.names import check_free, display_name, folders_of, inside
 from sdcpd.offload import Offload
 from sdcpd.spool import Limits, Spool, StoredFile, disk, wire_name
 from sdcpd.uploads import Upload, detached
 
-__all__ = ["FileStore", "Limits", "Offload", "StoredFile", "Upload", "Usage", "wire_name"]
+__all__ = ["MOST", "FileStore", "Limits", "Offload", "StoredFile", "Upload", "Usage", "wire_name"]
 
 _log = logger("sdcpd.files")
 
 Files = list[StoredFile]
 Observer = Callable[[Mapping[str, StoredFile], Mapping[str, StoredFile]], None]
 
+MOST = 10_000
+"""Names that files may have in all."""
 _WIRE = re.compile(r"[A-Za-z0-9_-]+_([0-9a-f]{8})\.(goo|ctb)")
 
 
@@ -106,6 +108,7 @@ class FileStore:
         """
         name = display_name(name)
         check_free(name, self._names)
+        self._check_count(name not in self._names)
         if length == 0:
             identify(b"")
         promise = at_least if length is None else length
@@ -279,12 +282,13 @@ class FileStore:
                     old: structs.replace(file, name=display_name(to + old[len(name) :])) for old, file in folder.items()
                 }
             names = {old: file for old, file in self._names.items() if keep or old not in given}
+            folders = folders_of(names)
             for file in given.values():
                 if file.name in names:
                     raise NameTaken(
                         f"there is a file {file.name!a} already", "Delete it first, or choose another name."
                     )
-                check_free(file.name, names)
+                check_free(file.name, names, folders)
             await self._replace({**names, **{file.name: file for file in given.values()}})
         _log.info("{name} is called {to} now", name=name, to=to)
         return [*given.values()]
@@ -312,6 +316,7 @@ class FileStore:
 
     async def _replace(self, names: dict[str, StoredFile]) -> None:
         """Write down that ``names`` is what there is, then let it be seen, then remove what nobody needs."""
+        self._check_count(len(names) - len(self._names))
         before = {file.md5: file for file in (*self._kept.values(), *self._names.values())}
         named = {file.md5 for file in names.values()}
         gone = {md5: file for md5, file in before.items() if md5 not in named}
@@ -367,6 +372,12 @@ class FileStore:
                 await self.indexes.forget(Path(path).stem)
             except OSError as error:
                 _log.error("{path} could not be removed: {error}", path=path, error=error)
+
+    def _check_count(self, more: int) -> None:
+        """See that so many more names may be there: a name takes no room on the disk, but some everywhere else."""
+        if more > 0 and len(self._names) + more > MOST:
+            message = f"{len(self._names)} files are stored, {more} more would be more than {MOST}"
+            raise StoreFull(message, "Delete files that are no longer needed.")
 
     def _check_room(self, total: int, more: int) -> None:
         """See that a file may have ``total`` bytes and that ``more`` of them fit beside what was promised."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from sdcpd.errors import BadName, NameTaken
 
@@ -20,6 +20,7 @@ __all__ = [
     "base_name",
     "check_free",
     "display_name",
+    "folders_of",
     "inside",
     "wire_stem",
 ]
@@ -86,13 +87,25 @@ def inside(name: str, folder: str) -> bool:
     return not folder or name.startswith(f"{folder}/")
 
 
-def check_free(name: str, names: Collection[str]) -> None:
-    """See that ``name`` can be a file beside the others, which may have it. Raises ``NameTaken``."""
+def folders_of(names: Iterable[str]) -> set[str]:
+    """Every folder that one of these files is in."""
+    found: set[str] = set()
+    for name in names:
+        while (name := above(name)) and name not in found:
+            found.add(name)
+    return found
+
+
+def check_free(name: str, names: Collection[str], folders: Collection[str] | None = None) -> None:
+    """See that ``name`` can be a file beside the others, which may have it. Raises ``NameTaken``.
+
+    ``folders`` are those of ``names``, for who asks about many names: else each question looks at all of them.
+    """
     parts = name.split("/")
     for depth in range(1, len(parts)):
         if (folder := "/".join(parts[:depth])) in names:
             raise NameTaken(f"{folder!a} is a file, and cannot be a folder, too", "Choose another folder.")
-    if any(inside(other, name) for other in names):
+    if any(inside(other, name) for other in names) if folders is None else name in folders:
         raise NameTaken(f"{name!a} is a folder, and cannot be a file, too", "Choose another name.")
 
 

@@ -30,8 +30,8 @@ from sdcpd.errors import (
     StoreFull,
     UnknownFormat,
 )
-from sdcpd.files import FileStore, Limits, Offload, StoredFile, wire_name
-from sdcpd.names import display_name
+from sdcpd.files import MOST, FileStore, Limits, Offload, StoredFile, wire_name
+from sdcpd.names import check_free, display_name, folders_of
 
 SAMPLES = Path(__file__).parents[1].parent / "shared" / "samples"
 T = TypeVar("T")
@@ -296,6 +296,26 @@ class FolderTests(StoreTestCase):
             ["backup/2024/b.goo", "backup/2024/orcs/a.goo", "c.goo", "minis/old/b.goo", "minis/old/orcs/a.goo"],
         )
 
+    def test_copies_of_copies(self) -> None:
+        """Copies of folders of copies end at a bound, with nothing done; where it is reached nothing else may come."""
+        folder, level = "minis", 0
+        while len(self.store.list()) <= MOST // 12:  # each round has all of the one before it, twelve times
+            for number in range(12):
+                self.successResultOf(self.store.copy(folder, f"round{level}/{number}"))
+            folder, level = f"round{level}", level + 1
+        before = self.names()
+        for number in range(12):
+            copied = self.store.copy(folder, f"more/{number}")
+            if len(before) + len(self.store.inside(folder)) > MOST:
+                self.refuse(copied, StoreFull, str(len(before)), str(MOST))
+                break
+            self.successResultOf(copied)
+            before = self.names()
+        self.assertEqual(self.names(), before)
+        self.assertGreater(len(before), MOST // 12)
+        self.successResultOf(self.store.move("round0", "moved"))
+        self.successResultOf(self.store.copy("c.goo", "d.goo"))
+
     def test_taken(self) -> None:
         """No move, copy or upload replaces another file or makes one name a file and a folder."""
         for change in (self.store.move, self.store.copy):
@@ -348,6 +368,23 @@ class FolderTests(StoreTestCase):
         self.successResultOf(self.store.move("c.goo", "d.goo"))
         found = self.store.by_wire_name(wire_name(self.c))
         self.assertEqual(found and found.name, "d.goo")
+
+
+class FreeNameTests(SynchronousTestCase):
+    """Whether a name is free."""
+
+    def test_of_many(self) -> None:
+        """Who asks about many names is answered as who asks about one."""
+        names = {"a.goo", "f/b.goo", "f/g/c.goo", "h/i/j/d.goo"}
+        for name in (*names, "f", "f/g", "h", "h/i/j", "h/i/j/d", "a.goo/x", "f/b.goo/x/y", "h/x", "fg", "f/g/x", "x"):
+            said = []
+            for folders in (None, folders_of(names)):
+                try:
+                    check_free(name, names, folders)
+                    said.append("")
+                except NameTaken as error:
+                    said.append(error.message)
+            self.assertEqual(said[0], said[1], name)
 
 
 class RefusalTests(StoreTestCase):

@@ -143,11 +143,14 @@ class Shelf:
             (given,) = await give(path, to)
             return given
         to = display_name(to)
+        for name in self._empty:
+            if inside(name, path):
+                display_name(to + name[len(path) :])
         if self._store.inside(path) or not self.is_folder(path):
             await give(path, to)
         empty = {to + n[len(path) :]: at for n, at in self._empty.items() if n == path or inside(n, path)}
         stay = {n: at for n, at in self._empty.items() if keep or not (n == path or inside(n, path))}
-        self._empty = {**stay, **empty}
+        self._empty = dict([*stay.items(), *empty.items()][-MOST:])
         if keep:
             self._tell("folder_added", to)
         else:

@@ -41,6 +41,20 @@ class ShelfTests(WebCase):
         self.assertEqual([f.path for f in minis.folders[0].folders], ["minis/elves/empty"])
         self.assertEqual(self.shelf.folder("nowhere"), Folder("nowhere", 0.0, 0, (), ()))
 
+    def test_copies_of_empty_folders(self) -> None:
+        """Copies of folders of copies neither get deeper than any name nor more than are remembered at all."""
+        self.shelf.make("x/y")
+        for _ in range(3):
+            self.successResultOf(self.shelf.give("x", "z", keep=True))
+            self.successResultOf(self.shelf.give("z", "x/z", keep=False))
+        self.successResultOf(self.shelf.give("x", "1/2/3/4/5", keep=True))
+        self.failureResultOf(self.shelf.give("x", "1/2/3/4/5/6", keep=True), BadName)
+        for number in range(MOST - 10):
+            self.shelf.make(f"w/{number}")
+        self.successResultOf(self.shelf.give("w", "v", keep=True))
+        self.assertEqual(len(self.shelf.folder("w").folders), 10)
+        self.assertEqual(len(self.shelf.folder("v").folders), MOST - 10)
+
     def test_empty(self) -> None:
         """A folder that was made is there, empty, until it is removed; it is told when it comes and goes."""
         self.shelf.make("new/deep")
