@@ -128,8 +128,9 @@ def _run(chosen: argparse.Namespace) -> Iterator[str]:
         wish = {"minutes": chosen.minutes, "printers": chosen.printer}
         yield from _pair(ask, wish | ({"scopes": chosen.scope} if chosen.scope else {}))
     else:
+        keys = ask("GET", "/v1/keys")
         yield "ID        NAME                  SCOPES                      PRINTERS"
-        for found in ask("GET", "/v1/keys"):
+        for found in keys:
             scopes, printers = ",".join(found["scopes"]), ",".join(found["printers"]) or "all"
             digest = "  (digest)" if found.get("digest") else ""
             yield f"{found['id']:<8}  {found['name']:<20}  {scopes:<26}  {printers}{digest}"

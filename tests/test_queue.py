@@ -90,7 +90,7 @@ class OrderTests(SynchronousTestCase):
         self.assertRaises(KeyError, moved, self.jobs("abc"), "x", "a")
         self.assertRaises(KeyError, moved, self.jobs("abc"), "a", "x")
 
-    @settings(derandomize=True)
+    @settings(derandomize=True, deadline=None)
     @given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["a", "b", "c", "d", None])), max_size=12))
     def test_nothing_lost(self, moves: list[tuple[str, str | None]]) -> None:
         """However often a queue is put in order, every job is in it once, and the end is the end."""

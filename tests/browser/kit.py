@@ -20,7 +20,7 @@ from sdcpd.simulator.slicing import Recipe, slice_goo
 from sdcpd.simulator.slicing.model import Vase
 from tests.end_to_end.processes import Daemon, Printers
 
-__all__ = ["HOSTILE", "PHONE", "BrowserCase"]
+__all__ = ["HOSTILE", "PHONE", "BrowserCase", "browser"]
 
 PATIENCE = 20_000
 """Milliseconds after which what should be seen counts as missing."""

@@ -15,20 +15,15 @@ from typing import Any
 import pytest
 import requests
 from octorest import OctoRest
-from playwright.sync_api import sync_playwright
 from twisted.trial.unittest import SynchronousTestCase
 
 from sdcpd.simulator.slicing import write_goo
+from tests.browser.kit import browser
 from tests.end_to_end.journey import QUICK
 from tests.end_to_end.processes import PATIENCE, Daemon, Printers, free_tcp_port
 from tests.end_to_end.requirements import needs
 
 NAMES = ("left", "right")
-QUIET = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync"),
-]
-"""A browser that speaks to nobody but the page."""
 
 
 @pytest.mark.end_to_end
@@ -120,20 +115,18 @@ class OwnPortTests(SynchronousTestCase):
 
     def let_in(self, page_url: str) -> None:
         """What a person does on the page: a wrong key first, then the right one."""
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=QUIET)
-            page = browser.new_page()
-            complaints: list[str] = []
-            page.on("console", lambda message: complaints.append(message.text))
-            page.goto(page_url)
-            self.assertIn("<b>OctoRest</b>", page.inner_text("dl"))
-            page.fill("#key", "a wrong one")
-            page.click("text=Allow")
-            self.assertIn("No key in force", page.inner_text("[role=alert]"))
-            page.fill("#key", self.daemon.key)
-            page.click("text=Allow")
-            self.assertEqual(page.inner_text("h1"), "Allowed")
-            browser.close()
+        page = browser().new_page()
+        self.addCleanup(page.close)
+        complaints: list[str] = []
+        page.on("console", lambda message: complaints.append(message.text))
+        page.goto(page_url)
+        self.assertIn("<b>OctoRest</b>", page.inner_text("dl"))
+        page.fill("#key", "a wrong one")
+        page.click("text=Allow")
+        self.assertIn("No key in force", page.inner_text("[role=alert]"))
+        page.fill("#key", self.daemon.key)
+        page.click("text=Allow")
+        self.assertEqual(page.inner_text("h1"), "Allowed")
         self.assertEqual([text for text in complaints if "403" not in text], [])
 
     def test_busy(self) -> None:

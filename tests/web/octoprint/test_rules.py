@@ -37,7 +37,7 @@ class RuleTests(OctoPrintCase):
                 target = f"{P}/{filled(path)}"
                 headed, got = self.rig.ask("HEAD", target), self.rig.get(target)
                 self.assertEqual((headed.status, headed.body), (status, b""), path)
-                self.assertEqual(headed.headers, got.headers)
+                self.assertEqual({**headed.headers, "date": ""}, {**got.headers, "date": ""})
         self.assertEqual(self.rig.ask("HEAD", f"{P}/api/login").status, 405)
 
     def test_wrong_methods(self) -> None:
