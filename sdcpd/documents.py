@@ -18,6 +18,7 @@ from sdcpd.estimate import Estimate, estimate
 from sdcpd.files import FileStore
 from sdcpd.fleet import Fleet, Printer, Reachability
 from sdcpd.glance import glance
+from sdcpd.holds import printed
 from sdcpd.index import FileIndex
 from sdcpd.plate import Gate
 from sdcpd.progress import ENDED, Job
@@ -123,6 +124,8 @@ class PrinterDocument(Struct, frozen=True):
     eta_s: int | None
     eta_source: str | None
     file: str | None
+    md5: str | None
+    """Of the stored file whose layers are printed now; null if there is none."""
     last_update: float | None
     age_s: float | None
     job: JobDocument | None
@@ -307,6 +310,7 @@ class Documents:
             eta_s=left.seconds if left is not None else None,
             eta_source=left.source if left is not None else None,
             file=self.file_of(printer),
+            md5=on_it.md5 if (on_it := printed(printer, self._store)) else None,
             last_update=heard,
             age_s=None if heard is None else round(max(0.0, self._wall() - heard), 1),
             job=self.job(job) if job is not None else None,

@@ -50,6 +50,7 @@ class PrinterTests(DocumentCase):
                 "eta_s": 155,
                 "eta_source": "printer",
                 "file": "plate.goo",
+                "md5": None,
                 "last_update": EPOCH,
                 "age_s": 1.9,
                 "job": None,

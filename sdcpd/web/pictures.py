@@ -12,9 +12,9 @@ from sdcpd.codec.status import RUNNING
 from sdcpd.errors import PictureMissing
 from sdcpd.files import FileStore, StoredFile
 from sdcpd.fleet import Fleet
+from sdcpd.holds import printed
 from sdcpd.pictures import Pictures, Subject
 from sdcpd.printer import Printer
-from sdcpd.progress import MOVING
 from sdcpd.web.answer import Answer, has_etag
 from sdcpd.web.routes import Call, Parameter, Route
 
@@ -93,14 +93,11 @@ class PicturesApi:
                 f"{printer.name} prints nothing now: it is {printer.phase.value.lower()}.",
                 f"GET /v1/printers/{printer.slug} shows what it is doing.",
             )
-        wire = printer.status.print.filename
-        job = printer.job
-        if job is not None and job.state in MOVING and wire in ("", job.wire_name):
-            return self._store.get(job.md5)  # held, though its name may stand for other bytes by now
-        file = self._store.by_wire_name(wire) if wire else None
+        file = printed(printer, self._store)
         if file is None:
+            wire = printer.status.print.filename or "a file that it does not name"
             raise PictureMissing(
-                f"{printer.name} prints {wire or 'a file that it does not name'}, which is not stored here.",
+                f"{printer.name} prints {wire}, which is not stored here.",
                 "Layers are shown of files that were sent through the daemon.",
             )
         return file

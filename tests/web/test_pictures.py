@@ -258,6 +258,7 @@ class PrintedTests(PicturesCase):
             self.rig.publish(status)
             error = self.assert_refused(self.printed(), 404, "no_picture")
             self.assertIn("Saturn 3 Ultra prints", error["message"])
+            self.assertIsNone(self.rig.get("/v1/printers/saturn-3-ultra").json["md5"])
         self.assert_refused(self.rig.get("/v1/printers/nobody/layer.png"), 404, "unknown_printer")
 
     def test_replaced(self) -> None:
@@ -265,6 +266,8 @@ class PrintedTests(PicturesCase):
         self.rig.publish(Status((0,)))
         reply = self.rig.post(f"/v1/printers/{SATURN}/print", {"file": "tiny.goo", "plate_clear": True})
         self.assertEqual(reply.status, 202, reply.body)
+        md5 = self.rig.get("/v1/files").json[0]["md5"]
         self.rig.put("tiny.goo", goo(resolution=(16, 12)))
         self.rig.publish(printing(3, 4, filename=self.wire))
         self.assertEqual(opened(self.printed().body)[2], seen(2))
+        self.assertEqual(self.rig.get("/v1/printers/saturn-3-ultra").json["md5"], md5)

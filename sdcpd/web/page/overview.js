@@ -122,10 +122,10 @@ function update(element, printer) {
   set(parts.bar, "aria-label", `Progress of ${printer.name}`);
   if (far) parts.bar.value = far.value;
   tell(parts.layers, far && printer.needs !== "failed" ? far.text : "");
-  parts.image.alt = printing ? `Layer ${printer.layer} as it is printed` : "";
+  parts.image.alt = printing && printer.md5 ? `Layer ${printer.layer} as it is printed` : "";
   const pixels = parts.image.clientWidth || 320;
-  const path = printing ? `${printer.urls.layer}?width=${width(pixels)}` : null;
-  const still = printer.job && printer.job.md5 ? `/v1/files/${printer.job.md5}/thumbnail.png?size=290` : null;
+  const path = printing && printer.md5 ? `${printer.urls.layer}?width=${width(pixels)}` : null;
+  const still = !printing && printer.job?.md5 ? `/v1/files/${printer.job.md5}/thumbnail.png?size=290` : null;
   set(parts.image, "data-kind", path ? "layer" : "thumbnail");
   if (path) picture(parts.image, path, `${path}#${printer.file}/${printer.layer}`);
   else picture(parts.image, still);

@@ -65,7 +65,10 @@ export function viewer() {
     const pictures = Boolean(sliced?.pictures && total);
     show(slide, pictures);
     show(follow, pictures && chosen && printing);
-    show(none, !printing && !chosen && !file);
+    const still = sliced?.thumbnails.length;
+    const hidden = !printer.md5 ? "The file is not stored here, so there is no picture." : sliced && !pictures ? "Its layers cannot be shown." : "";
+    tell(none, printing ? hidden : "Nothing is printed now.");
+    show(none, printing ? hidden : !chosen && !still);
     show(aside, sliced);
     set(image, "data-kind", chosen || printing ? "layer" : "thumbnail");
     // Pixels of a picture are counted in whole ones of the screen, which may not be square: the bed's shape is the true one.
@@ -74,10 +77,10 @@ export function viewer() {
     set(image, "data-fill", shape >= 1 && layer > 0);
     const pixels = width(pane.clientWidth || 480);
     if (chosen) picture(image, `${filePath(file)}/layers/${chosen}.png?width=${pixels}`);
-    else if (printing) picture(image, `${printer.urls.layer}?width=${pixels}`, `${printer.urls.layer}#${printer.file}/${printer.layer}`);
-    else picture(image, file ? `${filePath(file)}/thumbnail.png` : null);
-    picture(thumb, (chosen || printing) && file ? `${filePath(file)}/thumbnail.png?size=290` : null);
-    show(thumbnail, (chosen || printing) && sliced?.thumbnails.length);
+    else if (printing) picture(image, hidden ? null : `${printer.urls.layer}?width=${pixels}`, `${printer.urls.layer}#${printer.file}/${printer.layer}`);
+    else picture(image, still ? `${filePath(file)}/thumbnail.png` : null);
+    picture(thumb, (chosen || printing) && still ? `${filePath(file)}/thumbnail.png?size=290` : null);
+    show(thumbnail, (chosen || printing) && still);
     image.alt = layer ? `Layer ${layer}` : file ? "The slicer's picture of the file" : "";
     if (pictures) {
       slider.max = total;
@@ -111,7 +114,7 @@ export function viewer() {
     about: aside,
     update(printer) {
       const own = printer.job && printer.job.file === printer.file ? printer.job.md5 : null;
-      const file = own || printer.file;
+      const file = printer.md5 || own || printer.file;
       if (file !== shown.file) {
         chosen = 0;
         shown = { printer, file, sliced: null };
