@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 from pathlib import Path
@@ -17,6 +18,11 @@ pytestmark = [pytest.mark.end_to_end, needs("chromium")]
 AXE = Path(__file__).parents[2] / "build" / "node" / "node_modules" / "axe-core" / "axe.min.js"
 
 
+_BAG = """([name, bytes]) => {
+  const bag = new DataTransfer();
+  bag.items.add(new File([Uint8Array.from(atob(bytes), (letter) => letter.charCodeAt(0))], name));
+  return bag;
+}"""
 _HIDE = """hidden => {
   Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
   document.dispatchEvent(new Event("visibilitychange"));
@@ -117,6 +123,27 @@ class PrintingTests(BrowserCase):
         self.see(line, "It suits: ")
         self.see(line.locator("bdi", has_text="Left"))
 
+    def test_dropped(self) -> None:
+        """A file that is dropped on the page is stored, comes back as it was, and is deleted after a question."""
+        name = "100% #1?.goo"
+        page = self.open("#/printers/right", key=self.daemon.key)
+        bag = page.evaluate_handle(_BAG, [name, base64.b64encode(self.slice("dropped.goo", 31).read_bytes()).decode()])
+        page.dispatch_event("main", "dragover", {"dataTransfer": bag})
+        self.see(page.locator("html[data-drop]"))
+        page.dispatch_event("main", "drop", {"dataTransfer": bag})
+        self.none(page.locator("html[data-drop]"))
+        self.see(page.get_by_role("list", name="Uploads").get_by_role("listitem"), "Stored, ")
+        card = page.locator("li.file-card", has=page.get_by_role("heading", name=name, exact=True))
+        card.locator("summary").click()
+        with page.expect_download() as download:
+            card.get_by_role("link", name="Download").click()
+        self.assertEqual(Path(download.value.path()).read_bytes(), (self.directory / "dropped.goo").read_bytes())
+        self.button(f"Delete {name}", card).click()
+        self.see(page.get_by_role("dialog", name="Delete this file?"), name)
+        self.button("Delete the file").click()
+        self.none(card)
+        self.assertNotIn(name, [file["name"] for file in self.daemon.get("/v1/files")])
+
     def test_queue(self) -> None:
         """Files wait in an order that the keyboard changes; one that is removed is asked about, and stays stored."""
         self.daemon.put("/v1/files/tall.goo", self.slice("tall.goo", 400))
@@ -213,6 +240,23 @@ class LookingTests(BrowserCase):
             self.assertLessEqual(page.evaluate("document.documentElement.scrollWidth"), 360, path)
             self.assertEqual(page.locator("img[src=x], main b").count(), 0)
         self.see(page.get_by_role("heading", name=name))
+
+    def test_not_stored(self) -> None:
+        """Of a print from the printer's own storage no picture is asked for, and the page says why there is none."""
+        self.be_idle("left")
+        self.printers.ask("put-file", path=str(self.slice("own.goo", 400)), name="own.goo")
+        self.printers.ask("start", name="own.goo")
+        self.daemon.wait_until("left", lambda p: p["phase"] == "PRINTING")
+        page = self.open(viewport=PHONE)
+        pictures: list[str] = []
+        page.on("request", lambda request: pictures.extend([request.url] if ".png" in request.url else []))
+        self.see(self.card("Left"), "own.goo")
+        self.card("Left").get_by_role("link").click()
+        self.see(page.locator(".pane.large"), "not stored here")
+        self.see(page.locator(".where"), "printed now")
+        self.be_idle("left")
+        self.see(page.locator(".panel .state"), "Ready")
+        self.assertEqual(pictures, [])
 
     def test_back(self) -> None:
         """The back button and a bookmark lead where they should."""

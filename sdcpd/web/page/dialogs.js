@@ -113,7 +113,7 @@ export function note(text, { bad = false, hint = "" } = {}) {
   const gone = () => box.remove();
   document.getElementById("notes").append(box);
   box.append(
-    h("p", { dir: "auto" }, text, hint && h("span", { class: "quiet" }, ` ${hint}`)),
+    h("p", { dir: "auto" }, hint ? text.replace(/\.*$/, ". ") : text, hint && h("span", { class: "quiet" }, hint)),
     h("button", { type: "button", class: "bare", "aria-label": "Close this note", onclick: gone }, icon("cross")),
   );
   setTimeout(gone, bad ? 20000 : 5000);

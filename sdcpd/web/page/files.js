@@ -47,7 +47,7 @@ function make(file) {
       h(
         "div",
         { class: "row" },
-        button("Print on ...", { scope: "control", drawing: "play", title: `Print on ... ${file.name}`, run: () => startDialog({ file: file.name }) }),
+        button("Print on ...", { scope: "control", title: `Print on ... ${file.name}`, run: () => startDialog({ file: file.name }) }),
         button("", { scope: "queue", kind: "bare", drawing: "plus", title: `Queue ${file.name}`, run: () => startDialog({ file: file.name, wait: true }) }),
         button("", {
           scope: "upload",
