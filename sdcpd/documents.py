@@ -8,18 +8,15 @@ beside their age (DESIGN.md section 5, "Truth").
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from msgspec import Struct
 
-from sdcpd.codec.sliced import Moves, SlicedFile, Waits
 from sdcpd.codec.status import RUNNING, Outcome, Phase, Status, outcome_of
 from sdcpd.estimate import Estimate, estimate
-from sdcpd.files import FileStore
+from sdcpd.files import FileStore, StoredFile
 from sdcpd.fleet import Fleet, Printer, Reachability
 from sdcpd.glance import glance
 from sdcpd.holds import printed
-from sdcpd.index import FileIndex
 from sdcpd.plate import Gate
 from sdcpd.progress import ENDED, Job
 from sdcpd.records import Plate
@@ -27,21 +24,16 @@ from sdcpd.records import Plate
 __all__ = [
     "AckDocument",
     "Documents",
-    "FileAnswer",
-    "FileDocument",
     "JobAnswer",
     "JobDocument",
-    "MetadataAnswer",
     "PlateAnswer",
     "PlateDocument",
     "PrinterDocument",
     "RawStatus",
-    "SlicedDocument",
     "estimate_of",
     "eta_of",
     "plate_document",
     "progress_of",
-    "sliced_document",
 ]
 
 
@@ -140,92 +132,6 @@ class PrinterDocument(Struct, frozen=True):
     """An HTTP port of its own, where everything below ``/printers/<id>`` stands at the root."""
     urls: dict[str, str]
     """Paths at the daemon's port."""
-
-
-class FileDocument(Struct, frozen=True):
-    """One stored file."""
-
-    name: str
-    md5: str
-    size: int
-    format: str
-    version: str
-    uploaded_at: float
-    wire_name: str
-    url: str
-    thumbnail: str
-    """By the content: whoever has this picture need not ask for it again."""
-
-
-class SlicedDocument(Struct, frozen=True):
-    """What a sliced file tells of itself: mm, seconds, ml, grams; null is what it does not tell."""
-
-    machine: str | None
-    slicer: str | None
-    slicer_version: str | None
-    date: str | None
-    encrypted: bool
-    resolution: tuple[int, int] | None
-    bed: tuple[float, float, float] | None
-    layer_count: int | None
-    layer_height: float | None
-    height: float | None
-    exposure_s: float | None
-    bottom_exposure_s: float | None
-    bottom_layers: int | None
-    transition_layers: int | None
-    moves: Moves
-    bottom_moves: Moves
-    waits: Waits
-    bottom_waits: Waits
-    print_time_s: int | None
-    volume_ml: float | None
-    weight_g: float | None
-    cost: float | None
-    currency: str | None
-    anti_aliasing: int | None
-    mirror_x: bool | None
-    mirror_y: bool | None
-    thumbnails: tuple[tuple[int, int], ...]
-    """Width and height of each, the largest first."""
-    pictures: bool
-    """Whether pictures of its layers can be made."""
-
-
-class FileAnswer(Struct, frozen=True):
-    """The answer to an upload."""
-
-    file: FileDocument
-    sliced: SlicedDocument | None = None
-    warnings: tuple[str, ...] = ()
-    """What does not quite fit between the file and the printer that was named, or all known ones."""
-
-
-class MetadataAnswer(Struct, frozen=True):
-    """All that is known of one stored file."""
-
-    file: FileDocument
-    sliced: SlicedDocument | None
-    """Null if its head cannot be read."""
-    problem: str | None
-    """Why not all of it could be read."""
-
-
-_PLAIN = frozenset(SlicedDocument.__struct_fields__) & frozenset(SlicedFile.__struct_fields__)
-
-
-def sliced_document(index: FileIndex) -> SlicedDocument | None:
-    """What is known of a stored content, in short: without its layers."""
-    sliced = index.sliced
-    if sliced is None:
-        return None
-    own: dict[str, Any] = {name: getattr(sliced, name) for name in _PLAIN}
-    if index.layers:
-        own["layer_count"] = len(index.layers)
-        own["height"] = index.layers[-1].z or sliced.height
-    own["print_time_s"] = index.print_time_s or sliced.print_time_s
-    thumbnails = tuple((preview.width, preview.height) for preview in sliced.previews)
-    return SlicedDocument(**own, thumbnails=thumbnails, pictures=sliced.pictures_known and bool(index.layers))
 
 
 class JobAnswer(Struct, frozen=True):
@@ -327,13 +233,20 @@ class Documents:
 
     def file_of(self, printer: Printer) -> str | None:
         """The name of the file on its way, of the print on the machine, or of the last one there."""
-        job, status = printer.job, printer.status
-        if printer.phase is Phase.TRANSFER and job is not None and job.state not in ENDED:
+        job = _on_its_way(printer)
+        if job is not None:
             return job.file
-        if status is None or not status.print.filename:
+        if printer.status is None or not printer.status.print.filename:
             return None
-        stored = self._store.by_wire_name(status.print.filename)
-        return stored.name if stored is not None else status.print.filename
+        stored = self.stored_of(printer)
+        return stored.name if stored is not None else printer.status.print.filename
+
+    def stored_of(self, printer: Printer) -> StoredFile | None:
+        """The same as a stored file; None if it came from elsewhere, even if a stored one has its name."""
+        job = _on_its_way(printer)
+        if job is not None:
+            return self._store.by_wire_name(job.wire_name)
+        return self._store.by_wire_name(printer.status.print.filename) if printer.status is not None else None
 
     def _message(self, printer: Printer) -> str | None:
         if printer.message is not None:
@@ -383,6 +296,12 @@ def _urls(slug: str) -> dict[str, str]:
         "sl1": f"{tree}/sl1",
         "sockjs": f"{tree}/sockjs",
     }
+
+
+def _on_its_way(printer: Printer) -> Job | None:
+    """The job whose file the printer is fetching."""
+    job = printer.job
+    return job if printer.phase is Phase.TRANSFER and job is not None and job.state not in ENDED else None
 
 
 def _is_past(printer: Printer, job: Job) -> bool:

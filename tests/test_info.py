@@ -17,8 +17,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from sdcpd.codec.ctb_encrypted import FINGERPRINT
-from sdcpd.documents import SlicedDocument
 from sdcpd.info import SHOWN, run
+from sdcpd.sheets import SlicedDocument
 from tests.codec.test_ctb_encrypted import KEY, encrypted_file
 from tests.codec.vectors import patched, vector
 

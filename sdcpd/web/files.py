@@ -13,11 +13,11 @@ from msgspec import Struct
 from twisted.internet.defer import Deferred
 from twisted.web.resource import IResource
 
-from sdcpd.documents import FileAnswer, FileDocument, MetadataAnswer, sliced_document
 from sdcpd.errors import FileMissing
 from sdcpd.files import FileStore, StoredFile, wire_name
 from sdcpd.fleet import Fleet
 from sdcpd.index import FileIndex
+from sdcpd.sheets import FileAnswer, FileDocument, MetadataAnswer, sliced_document
 from sdcpd.web.answer import Answer, json_answer
 from sdcpd.web.errors import Refusal
 from sdcpd.web.judged import Gate, Judged, begin

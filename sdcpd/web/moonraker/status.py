@@ -106,7 +106,7 @@ class StatusEndpoints:
         wanted = objects_of(ask.arguments)
         printer = _present(ask.printer)
         document = self._documents.printer(printer)
-        return QueryAnswer(self._clock(), query(printer, document, self._size(document.file), wanted))
+        return QueryAnswer(self._clock(), query(printer, document, self._size(printer), wanted))
 
     def subscribe(self, ask: Ask) -> QueryAnswer:
         """The same as a query, and in the header ``X-Sdcpd-Cursor`` where a long poll goes on from here."""
@@ -121,8 +121,8 @@ class StatusEndpoints:
         _present(ask.printer)
         return {}
 
-    def _size(self, name: str | None) -> int:
-        file = self._store.find(name) if name else None
+    def _size(self, printer: Printer) -> int:
+        file = self._documents.stored_of(printer)
         return 0 if file is None else file.size
 
 

@@ -44,8 +44,10 @@ class Present:
     def progress(self, printer: Printer) -> Progress:
         """The progress of the selected file; of another one that was printed before it tells nothing."""
         file = self._selection.of(printer)
-        if file is not None and self._documents.file_of(printer) not in (None, file.name):
-            return Progress()
+        if file is not None and self._documents.file_of(printer) is not None:
+            told = self._documents.stored_of(printer)
+            if told is None or told.md5 != file.md5:
+                return Progress()
         return progress_of(printer, None if file is None else file.size)
 
     def current_z(self, printer: Printer) -> Deferred[float | None]:

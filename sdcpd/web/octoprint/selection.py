@@ -51,8 +51,10 @@ class Selection:
 
     def of(self, printer: Printer) -> StoredFile | None:
         """The selected file; None if nothing is, or the printer prints something that is not stored here."""
-        name = self._documents.file_of(printer) if printer.phase in _ACTIVE else self._names.get(printer.id)
-        return self._stored(name)
+        if printer.phase in _ACTIVE:
+            return self._documents.stored_of(printer)
+        name = self._names.get(printer.id)
+        return self._store.find(name) if name else None
 
     def select(self, printer: Printer, file: StoredFile) -> None:
         """Select a stored file. Whether the printer is free for another one is the caller's question."""
@@ -68,7 +70,7 @@ class Selection:
     def _changed(self, before: Printer | None, after: Printer) -> None:
         if after.phase not in _ACTIVE:
             return
-        file = self._stored(self._documents.file_of(after))
+        file = self._documents.stored_of(after)
         if file is not None:
             self.select(after, file)
         else:
@@ -79,9 +81,6 @@ class Selection:
             if name not in after:
                 del self._names[printer]
                 self._tell(printer, None)
-
-    def _stored(self, name: str | None) -> StoredFile | None:
-        return self._store.find(name) if name else None
 
     def _tell(self, printer: str, file: StoredFile | None) -> None:
         for observer in self._observers:

@@ -67,16 +67,15 @@ class Entries:
         newest = max((child.m_timestamp for child in children), default=0)
         return Entry(name, name, "FOLDER", read_only=False, m_timestamp=newest, children=children)
 
-    def of_job(self, name: str | None) -> Deferred[JobFile]:
-        """The file of a print; ``name`` is its display name, or the printer's own if it is not stored here."""
-        return Deferred.fromCoroutine(self._of_job(name or ""))
+    def of_job(self, name: str | None, file: StoredFile | None) -> Deferred[JobFile]:
+        """The file of a print; ``name`` is the printer's own if it is not stored here."""
+        return Deferred.fromCoroutine(self._of_job(name or "", file))
 
-    async def _of_job(self, name: str) -> JobFile:
-        file = self._shelf.file(name)
+    async def _of_job(self, name: str, file: StoredFile | None) -> JobFile:
         if file is None:
             return JobFile(base_name(name), base_name(name), "/", "/", None)
         entry = await self.file(file)
-        folder = "/".join(("", HERE, *name.split("/")[:-1]))
+        folder = "/".join(("", HERE, *file.name.split("/")[:-1]))
         return JobFile(
             entry.name, entry.display_name, folder, folder, entry.m_timestamp, entry.size, entry.meta, entry.refs
         )

@@ -93,7 +93,8 @@ class FileEndpoints:
         return entry.addCallback(json_answer, 200, headers)
 
     def _prints(self, printer: Printer, file: StoredFile) -> bool:
-        return printer.phase in RUNNING and self._documents.file_of(printer) == file.name
+        printed = self._documents.stored_of(printer) if printer.phase in RUNNING else None
+        return printed is not None and printed.md5 == file.md5
 
     def raw(self, call: Call, printer: Printer, storage: str, path: str) -> Answer | IResource:
         """A file's bytes, whole or a Range of them."""

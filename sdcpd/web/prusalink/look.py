@@ -150,7 +150,9 @@ class LookEndpoints:
             job = job_of(printer, file)
             return _NOTHING if job is None else json_answer(job)
 
-        return self._entries.of_job(self._documents.file_of(printer)).addCallback(answer)
+        return self._entries.of_job(self._documents.file_of(printer), self._documents.stored_of(printer)).addCallback(
+            answer
+        )
 
     def transfer(self, call: Call, printer: Printer) -> Answer:
         """The file on its way to the printer; 204 while there is none."""

@@ -10,6 +10,7 @@ import msgspec
 
 from sdcpd.codec.status import Status
 from sdcpd.config import parse
+from sdcpd.files import wire_name
 from sdcpd.scopes import granted
 from sdcpd.web.client import Client as AccessClient
 from sdcpd.web.octoprint.logins import user_of
@@ -74,8 +75,8 @@ class BeginningTests(PushCase):
 
     def test_same_as_rest(self) -> None:
         """State, job and progress are told in the very words of the other half of the API."""
-        self.store()
-        self.rig.publish(printing(40))
+        file = self.store()
+        self.rig.publish(printing(40, filename=wire_name(file)))
         history = dict(self.hear(self.client().stream()))["history"]
         job, printer = self.get("api/job"), self.get("api/printer")
         self.assertEqual(history["job"], job["job"])

@@ -4,7 +4,7 @@ from sdcpd.codec.status import Status
 from sdcpd.files import StoredFile, wire_name
 from sdcpd.jobs import Wish
 from sdcpd.web.octoprint.selection import Selection
-from tests.web.octoprint.rig import OctoPrintCase
+from tests.web.octoprint.rig import OctoPrintCase, P
 from tests.web.rig import goo, printing
 
 
@@ -34,6 +34,18 @@ class SelectionTests(OctoPrintCase):
         self.selection.unselect(self.printer)
         self.assertIsNone(self.selected())
         self.assertEqual(self.heard, ["plate.goo", None])
+
+    def test_namesake(self) -> None:
+        """What is printed from a stick is not our file because it has its name; neither dialect says so."""
+        self.rig.publish(printing(3, filename="plate.goo"))
+        self.assertIsNone(self.selected())
+        self.assertEqual(self.get("api/job")["job"]["file"]["origin"], "sdcard")
+        headers = self.rig.ask("HEAD", f"{P}/api/v1/files/local/plate.goo").headers
+        self.assertEqual(headers["currently-printed"], "false")
+        self.run_file(self.file)
+        self.assertEqual(self.selected(), "plate.goo")
+        headers = self.rig.ask("HEAD", f"{P}/api/v1/files/local/plate.goo").headers
+        self.assertEqual(headers["currently-printed"], "true")
 
     def test_gone(self) -> None:
         """A file that was deleted is selected no more, nor is another one that gets its name later."""
