@@ -18,7 +18,6 @@ from msgspec import Struct
 from sdcpd.dialects import klippy_of
 from sdcpd.documents import Documents
 from sdcpd.errors import PrinterOffline
-from sdcpd.files import FileStore
 from sdcpd.fleet import Printer
 from sdcpd.web.moonraker.arguments import Arguments
 from sdcpd.web.moonraker.endpoint import Ask, Endpoint
@@ -62,11 +61,8 @@ class ObjectsAnswer(Struct, frozen=True):
 class StatusEndpoints:
     """Handlers over the documents. ``cursor`` gives the present place in the stream of news."""
 
-    def __init__(
-        self, documents: Documents, store: FileStore, clock: Callable[[], float], cursor: Callable[[], str]
-    ) -> None:
+    def __init__(self, documents: Documents, clock: Callable[[], float], cursor: Callable[[], str]) -> None:
         self._documents = documents
-        self._store = store
         self._clock = clock
         self._cursor = cursor
         also = (400, 503)

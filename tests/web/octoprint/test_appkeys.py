@@ -11,7 +11,7 @@ from sdcpd.web.access import FAILURES
 from sdcpd.web.pairing import DECIDE_WITHIN, MOST, MOST_PER_ADDRESS, POLL_WITHIN, TRIES
 from tests.fakes import logged
 from tests.web.octoprint.rig import JSON, OctoPrintCase, P
-from tests.web.rig import MARS, SATURN, Reply
+from tests.web.rig import MARS, SATURN, Pending, Reply
 
 AWAY = "203.0.113.5"
 APP = "192.168.1.77"
@@ -40,6 +40,11 @@ class AppKeysCase(OctoPrintCase):
 
     def decide(self, dialog: str, decision: object = True, **more: Any) -> Reply:
         return self.rig.post(dialog.replace("/auth/", "/decision/"), {"decision": decision}, JSON, **more)
+
+    def deciding(self, dialog: str) -> Pending:
+        """The decision is sent; its answer may wait for the disk."""
+        target = dialog.replace("/auth/", "/decision/")
+        return self.rig.begin("POST", target, b'{"decision": true}', JSON, address=AWAY, key=self.rig.admin)
 
     def submit(self, dialog: str, key: str, decision: str = "allow", **headers: str) -> Reply:
         """What a browser sends from the page."""
@@ -213,14 +218,7 @@ class DecisionTests(AppKeysCase):
         self.open()
         location, dialog = self.asked()
         records.wait()
-        deciding = self.rig.begin(
-            "POST",
-            dialog.replace("/auth/", "/decision/"),
-            b'{"decision": true}',
-            JSON,
-            address=AWAY,
-            key=self.rig.admin,
-        )
+        deciding = self.deciding(dialog)
         self.assertFalse(deciding.answered)
         self.assertEqual(self.poll(location).status, 202)
         self.assertEqual(self.decide(dialog, False).status, 404)
@@ -234,14 +232,7 @@ class DecisionTests(AppKeysCase):
         self.open()
         _, dialog = self.asked()
         records.wait()
-        deciding = self.rig.begin(
-            "POST",
-            dialog.replace("/auth/", "/decision/"),
-            b'{"decision": true}',
-            JSON,
-            address=AWAY,
-            key=self.rig.admin,
-        )
+        deciding = self.deciding(dialog)
         self.rig.clock.advance(POLL_WITHIN)
         records.go_on()
         self.refuses(deciding.reply, 404)
