@@ -13,10 +13,10 @@ from msgspec import Struct
 
 from sdcpd.codec.status import RUNNING, Outcome, Phase, Status, outcome_of
 from sdcpd.estimate import Estimate, estimate
-from sdcpd.files import FileStore, StoredFile
+from sdcpd.files import FileStore
 from sdcpd.fleet import Fleet, Printer, Reachability
 from sdcpd.glance import glance
-from sdcpd.holds import printed
+from sdcpd.loaded import loaded
 from sdcpd.plate import Gate
 from sdcpd.progress import ENDED, Job
 from sdcpd.records import Plate
@@ -192,6 +192,8 @@ class Documents:
         status = printer.status
         heard = self._fleet.heard(printer.id)
         job = printer.job
+        file = loaded(printer, self._store)
+        on_it = file.stored if printer.phase in RUNNING else None
         left = estimate_of(printer)
         seen = glance(printer, self._gate())
         total = max(0, status.print.total_layer) if status is not None else 0
@@ -215,8 +217,8 @@ class Documents:
             progress=progress_of(printer),
             eta_s=left.seconds if left is not None else None,
             eta_source=left.source if left is not None else None,
-            file=self.file_of(printer),
-            md5=on_it.md5 if (on_it := printed(printer, self._store)) else None,
+            file=file.name,
+            md5=on_it.md5 if on_it is not None else None,
             last_update=heard,
             age_s=None if heard is None else round(max(0.0, self._wall() - heard), 1),
             job=self.job(job) if job is not None else None,
@@ -230,23 +232,6 @@ class Documents:
             port=printer.port or None,
             urls=_urls(printer.slug),
         )
-
-    def file_of(self, printer: Printer) -> str | None:
-        """The name of the file on its way, of the print on the machine, or of the last one there."""
-        job = _on_its_way(printer)
-        if job is not None:
-            return job.file
-        if printer.status is None or not printer.status.print.filename:
-            return None
-        stored = self.stored_of(printer)
-        return stored.name if stored is not None else printer.status.print.filename
-
-    def stored_of(self, printer: Printer) -> StoredFile | None:
-        """The same as a stored file; None if it came from elsewhere, even if a stored one has its name."""
-        job = _on_its_way(printer)
-        if job is not None:
-            return self._store.by_wire_name(job.wire_name)
-        return self._store.by_wire_name(printer.status.print.filename) if printer.status is not None else None
 
     def _message(self, printer: Printer) -> str | None:
         if printer.message is not None:
@@ -296,12 +281,6 @@ def _urls(slug: str) -> dict[str, str]:
         "sl1": f"{tree}/sl1",
         "sockjs": f"{tree}/sockjs",
     }
-
-
-def _on_its_way(printer: Printer) -> Job | None:
-    """The job whose file the printer is fetching."""
-    job = printer.job
-    return job if printer.phase is Phase.TRANSFER and job is not None and job.state not in ENDED else None
 
 
 def _is_past(printer: Printer, job: Job) -> bool:

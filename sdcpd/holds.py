@@ -6,27 +6,10 @@ not know how it came to be.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from sdcpd.files import FileStore
+from sdcpd.progress import Job
 
-from sdcpd.codec.status import RUNNING
-from sdcpd.errors import FileMissing
-from sdcpd.files import FileStore, StoredFile
-from sdcpd.printer import Printer
-from sdcpd.progress import MOVING, Job
-
-__all__ = ["Holds", "printed"]
-
-
-def printed(printer: Printer, store: FileStore) -> StoredFile | None:
-    """The stored file that the print on a machine is made of; None while nothing prints, or what is not stored."""
-    status, job = printer.status, printer.job
-    if status is None or printer.phase not in RUNNING:
-        return None
-    wire = status.print.filename
-    if job is not None and job.state in MOVING and wire in ("", job.wire_name):
-        with suppress(FileMissing):
-            return store.get(job.md5)  # held, though its name may stand for other bytes by now
-    return store.by_wire_name(wire) if wire else None
+__all__ = ["Holds"]
 
 
 class Holds:

@@ -123,7 +123,6 @@ class WebApp:
             store=store,
             shelf=shelf,
             starts=starts,
-            documents=documents,
             present=self.octoprint.present,
             pictures=pictures_api,
             challenge=self._access.digests.challenge,

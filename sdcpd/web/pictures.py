@@ -12,7 +12,7 @@ from sdcpd.codec.status import RUNNING
 from sdcpd.errors import PictureMissing
 from sdcpd.files import FileStore, StoredFile
 from sdcpd.fleet import Fleet
-from sdcpd.holds import printed
+from sdcpd.loaded import loaded
 from sdcpd.pictures import Pictures, Subject
 from sdcpd.printer import Printer
 from sdcpd.web.answer import Answer, has_etag
@@ -93,7 +93,7 @@ class PicturesApi:
                 f"{printer.name} prints nothing now: it is {printer.phase.value.lower()}.",
                 f"GET /v1/printers/{printer.slug} shows what it is doing.",
             )
-        file = printed(printer, self._store)
+        file = loaded(printer, self._store).stored
         if file is None:
             wire = printer.status.print.filename or "a file that it does not name"
             raise PictureMissing(

@@ -66,7 +66,7 @@ class MoonrakerApi:
         endpoints: tuple[Endpoint, ...] = (
             *ServerEndpoints(fleet, Temperatures(fleet, clock.seconds), version).endpoints,
             *MachineEndpoints(Host(clock.seconds, wall, Path("/proc"), Path("/sys"))).endpoints,
-            *StatusEndpoints(documents, clock.seconds, notifications.cursor).endpoints,
+            *StatusEndpoints(documents, store, clock.seconds, notifications.cursor).endpoints,
             *ControlEndpoints(fleet, jobs, store, starts).endpoints,
             *UploadEndpoint(store, shelf, starts).endpoints,
             *FolderEndpoints(store, shelf, metadata).endpoints,

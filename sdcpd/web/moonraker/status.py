@@ -18,7 +18,9 @@ from msgspec import Struct
 from sdcpd.dialects import klippy_of
 from sdcpd.documents import Documents
 from sdcpd.errors import PrinterOffline
+from sdcpd.files import FileStore
 from sdcpd.fleet import Printer
+from sdcpd.loaded import loaded
 from sdcpd.web.moonraker.arguments import Arguments
 from sdcpd.web.moonraker.endpoint import Ask, Endpoint
 from sdcpd.web.moonraker.form import OFFLINE, no
@@ -59,9 +61,12 @@ class ObjectsAnswer(Struct, frozen=True):
 
 
 class StatusEndpoints:
-    """Handlers over the documents. ``cursor`` gives the present place in the stream of news."""
+    """Handlers over the documents and the store. ``cursor`` gives the present place in the stream of news."""
 
-    def __init__(self, documents: Documents, clock: Callable[[], float], cursor: Callable[[], str]) -> None:
+    def __init__(
+        self, documents: Documents, store: FileStore, clock: Callable[[], float], cursor: Callable[[], str]
+    ) -> None:
+        self._store = store
         self._documents = documents
         self._clock = clock
         self._cursor = cursor
@@ -118,7 +123,7 @@ class StatusEndpoints:
         return {}
 
     def _size(self, printer: Printer) -> int:
-        file = self._documents.stored_of(printer)
+        file = loaded(printer, self._store).stored
         return 0 if file is None else file.size
 
 

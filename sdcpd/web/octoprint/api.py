@@ -68,11 +68,11 @@ class OctoPrintApi:
         clock: IReactorTime,
         wall: Callable[[], float],
     ) -> None:
-        self.selection = Selection(fleet, store, documents)
+        self.selection = Selection(fleet, store)
         """What is selected on each printer."""
         self.logins = Logins(keys, clock)
         """The sessions that a login hands out."""
-        self.present = Present(self.selection, store, documents, PastTimes(fleet, past))
+        self.present = Present(self.selection, store, PastTimes(fleet, past))
         """State, job and progress, for the REST tree and the push."""
         self.push = Push(
             version,

@@ -9,11 +9,11 @@ from __future__ import annotations
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 
-from sdcpd.documents import Documents
 from sdcpd.errors import StoreError
 from sdcpd.files import FileStore
 from sdcpd.fleet import Printer
 from sdcpd.index import FileIndex
+from sdcpd.loaded import loaded
 from sdcpd.web.octoprint.selection import Selection
 from sdcpd.web.octoprint.state import JobInformation, Progress, Times, current_z, job_of, progress_of
 from sdcpd.web.octoprint.times import PastTimes
@@ -22,13 +22,12 @@ __all__ = ["Present"]
 
 
 class Present:
-    """Over the selection, the store, the documents and what earlier prints took."""
+    """Over the selection, the store and what earlier prints took."""
 
-    def __init__(self, selection: Selection, store: FileStore, documents: Documents, past: PastTimes) -> None:
+    def __init__(self, selection: Selection, store: FileStore, past: PastTimes) -> None:
         self._selection = selection
         self._past = past
         self._store = store
-        self._documents = documents
 
     def job(self, printer: Printer) -> Deferred[JobInformation]:
         """The job."""
@@ -44,10 +43,9 @@ class Present:
     def progress(self, printer: Printer) -> Progress:
         """The progress of the selected file; of another one that was printed before it tells nothing."""
         file = self._selection.of(printer)
-        if file is not None and self._documents.file_of(printer) is not None:
-            told = self._documents.stored_of(printer)
-            if told is None or told.md5 != file.md5:
-                return Progress()
+        told = loaded(printer, self._store)
+        if file is not None and told.name is not None and (told.stored is None or told.stored.md5 != file.md5):
+            return Progress()
         return progress_of(printer, None if file is None else file.size)
 
     def current_z(self, printer: Printer) -> Deferred[float | None]:

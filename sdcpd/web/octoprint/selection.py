@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 
 from sdcpd.codec.status import RUNNING, Phase
 from sdcpd.dialects import WORDS, Condition, condition_of
-from sdcpd.documents import Documents
 from sdcpd.files import FileStore, StoredFile
 from sdcpd.fleet import Fleet, Printer
+from sdcpd.loaded import loaded
 
 __all__ = ["Observer", "Selection", "is_at_work", "is_off"]
 
@@ -37,9 +37,8 @@ def is_at_work(printer: Printer) -> bool:
 class Selection:
     """What is selected, for each printer."""
 
-    def __init__(self, fleet: Fleet, store: FileStore, documents: Documents) -> None:
+    def __init__(self, fleet: Fleet, store: FileStore) -> None:
         self._store = store
-        self._documents = documents
         self._names: dict[str, str] = {}
         self._observers: list[Observer] = []
         fleet.subscribe(self._changed)
@@ -52,7 +51,7 @@ class Selection:
     def of(self, printer: Printer) -> StoredFile | None:
         """The selected file; None if nothing is, or the printer prints something that is not stored here."""
         if printer.phase in _ACTIVE:
-            return self._documents.stored_of(printer)
+            return loaded(printer, self._store).stored
         name = self._names.get(printer.id)
         return self._store.find(name) if name else None
 
@@ -70,7 +69,7 @@ class Selection:
     def _changed(self, before: Printer | None, after: Printer) -> None:
         if after.phase not in _ACTIVE:
             return
-        file = self._documents.stored_of(after)
+        file = loaded(after, self._store).stored
         if file is not None:
             self.select(after, file)
         else:

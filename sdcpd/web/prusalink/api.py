@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sdcpd.documents import Documents
 from sdcpd.files import FileStore
 from sdcpd.jobs import Jobs
 from sdcpd.web.octoprint.present import Present
@@ -35,7 +34,6 @@ class PrusaLinkApi:
         store: FileStore,
         shelf: Shelf,
         starts: Starts,
-        documents: Documents,
         present: Present,
         pictures: PicturesApi,
         challenge: Callable[[], str],
@@ -45,8 +43,8 @@ class PrusaLinkApi:
         """How it refuses."""
         entries = Entries(store, shelf)
         self.routes: tuple[Route, ...] = (
-            *LookEndpoints(store, entries, documents, present, wall).routes,
-            *FileEndpoints(store, shelf, entries, starts, documents, pictures).routes,
+            *LookEndpoints(store, entries, present, wall).routes,
+            *FileEndpoints(store, shelf, entries, starts, pictures).routes,
             *UploadEndpoint(store, shelf, entries, starts).routes,
             *ControlEndpoints(jobs).routes,
         )

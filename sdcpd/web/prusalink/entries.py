@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 
 from sdcpd.files import FileStore, StoredFile
 from sdcpd.index import FileIndex
+from sdcpd.loaded import Loaded
 from sdcpd.names import base_name
 from sdcpd.web.prusalink.present import JobFile
 from sdcpd.web.shelf import Folder, Shelf
@@ -67,9 +68,9 @@ class Entries:
         newest = max((child.m_timestamp for child in children), default=0)
         return Entry(name, name, "FOLDER", read_only=False, m_timestamp=newest, children=children)
 
-    def of_job(self, name: str | None, file: StoredFile | None) -> Deferred[JobFile]:
-        """The file of a print; ``name`` is the printer's own if it is not stored here."""
-        return Deferred.fromCoroutine(self._of_job(name or "", file))
+    def of_job(self, file: Loaded) -> Deferred[JobFile]:
+        """The file of a print. Fails with ``StoreError`` if the disk fails."""
+        return Deferred.fromCoroutine(self._of_job(file.name or "", file.stored))
 
     async def _of_job(self, name: str, file: StoredFile | None) -> JobFile:
         if file is None:

@@ -12,10 +12,10 @@ from twisted.internet.defer import Deferred
 from twisted.web.resource import IResource
 
 from sdcpd.codec.status import RUNNING
-from sdcpd.documents import Documents
 from sdcpd.errors import FileMissing
 from sdcpd.files import FileStore, StoredFile
 from sdcpd.fleet import Printer
+from sdcpd.loaded import loaded
 from sdcpd.web.answer import Answer, json_answer
 from sdcpd.web.errors import Refusal
 from sdcpd.web.pictures import PicturesApi
@@ -48,14 +48,12 @@ class FileEndpoints:
         shelf: Shelf,
         entries: Entries,
         starts: Starts,
-        documents: Documents,
         pictures: PicturesApi,
     ) -> None:
         self._store = store
         self._shelf = shelf
         self._entries = entries
         self._starts = starts
-        self._documents = documents
         self._pictures = pictures
         root = "/api/v1/files/<storage>"
         one = f"{root}/<path:path>"
@@ -93,7 +91,7 @@ class FileEndpoints:
         return entry.addCallback(json_answer, 200, headers)
 
     def _prints(self, printer: Printer, file: StoredFile) -> bool:
-        printed = self._documents.stored_of(printer) if printer.phase in RUNNING else None
+        printed = loaded(printer, self._store).stored if printer.phase in RUNNING else None
         return printed is not None and printed.md5 == file.md5
 
     def raw(self, call: Call, printer: Printer, storage: str, path: str) -> Answer | IResource:

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from msgspec import UNSET, Struct, UnsetType
 from twisted.internet.defer import Deferred
 
-from sdcpd.documents import Documents
 from sdcpd.files import FileStore
 from sdcpd.fleet import Printer
+from sdcpd.loaded import loaded
 from sdcpd.web.answer import Answer, json_answer
 from sdcpd.web.errors import Refusal
 from sdcpd.web.octoprint.present import Present
@@ -101,12 +101,9 @@ class CamerasAnswer(Struct, frozen=True):
 class LookEndpoints:
     """Handlers over the present of the printer; ``wall`` gives seconds since the epoch."""
 
-    def __init__(
-        self, store: FileStore, entries: Entries, documents: Documents, present: Present, wall: Callable[[], float]
-    ) -> None:
+    def __init__(self, store: FileStore, entries: Entries, present: Present, wall: Callable[[], float]) -> None:
         self._store = store
         self._entries = entries
-        self._documents = documents
         self._present = present
         self._wall = wall
         also = (401,)
@@ -150,9 +147,7 @@ class LookEndpoints:
             job = job_of(printer, file)
             return _NOTHING if job is None else json_answer(job)
 
-        return self._entries.of_job(self._documents.file_of(printer), self._documents.stored_of(printer)).addCallback(
-            answer
-        )
+        return self._entries.of_job(loaded(printer, self._store)).addCallback(answer)
 
     def transfer(self, call: Call, printer: Printer) -> Answer:
         """The file on its way to the printer; 204 while there is none."""
