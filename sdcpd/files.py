@@ -18,6 +18,7 @@ from msgspec import structs
 from twisted.internet.defer import Deferred, DeferredLock, succeed
 
 from sdcpd.codec.identify import Identity, identify
+from sdcpd.detached import detached
 from sdcpd.errors import (
     FileInUse,
     FileMissing,
@@ -30,7 +31,7 @@ from sdcpd.logs import logger
 from sdcpd.names import check_free, display_name, folders_of, inside
 from sdcpd.offload import Offload
 from sdcpd.spool import Limits, Spool, StoredFile, disk, wire_name
-from sdcpd.uploads import Upload, detached
+from sdcpd.uploads import Upload
 
 __all__ = ["MOST", "FileStore", "Limits", "Offload", "StoredFile", "Upload", "Usage", "wire_name"]
 

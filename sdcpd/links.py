@@ -28,6 +28,7 @@ from sdcpd.codec.sdcp import (
     decode_message,
     encode_request,
 )
+from sdcpd.detached import detached
 from sdcpd.errors import (
     CommandInFlight,
     CommandRefused,
@@ -126,6 +127,7 @@ class Session:
     def request(self, command: Command, data: Mapping[str, object] | None = None) -> Deferred[Response]:
         """Send one command; fires with the response whose Ack is 0.
 
+        Cancelling ends the wait only: until the printer has answered, or its time is over, the command is in flight.
         Fails with ``CommandRefused``, ``CommandTimeout``, ``CommandInFlight`` (before anything is sent),
         ``PrinterOffline`` (before anything is sent) or ``LinkLost`` (afterwards).
         """
@@ -140,14 +142,10 @@ class Session:
                 )
             self._changing = command
         request_id = secrets.token_hex(16)
-
-        def forget(_: object) -> None:
-            self._pending.pop(request_id, None)
-
-        deferred: Deferred[Response] = Deferred(forget)
-        self._pending[request_id] = (command, deferred)
-        deferred.addTimeout(COMMAND_TIMEOUT, self._clock)
-        deferred.addBoth(self._settled, command)
+        answered: Deferred[Response] = Deferred()
+        self._pending[request_id] = (command, answered)
+        answered.addTimeout(COMMAND_TIMEOUT, self._clock)
+        answered.addBoth(self._settled, request_id, command)
         self._link.send(
             encode_request(
                 command,
@@ -158,9 +156,10 @@ class Session:
                 timestamp=int(self._wall() * 1000),
             )
         )
-        return deferred
+        return detached(answered)
 
-    def _settled(self, result: Response | Failure, command: Command) -> Response | Failure:
+    def _settled(self, result: Response | Failure, request_id: str, command: Command) -> Response | Failure:
+        self._pending.pop(request_id, None)
         if command in CHANGING:
             self._changing = None
         if isinstance(result, Failure):

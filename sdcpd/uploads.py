@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from enum import Enum
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
 from sdcpd.codec.identify import ENOUGH, HEAD, Identity, identify
+from sdcpd.detached import detached
 from sdcpd.errors import Interrupted, StoreError, UnknownFormat
 from sdcpd.index import FileIndex
 from sdcpd.names import display_name
 from sdcpd.spool import StoredFile, disk
 
-__all__ = ["Upload", "detached"]
-
-T = TypeVar("T")
+__all__ = ["Upload"]
 
 _FOOTER = bytes.fromhex("000000 07000000 444C5000")
 
@@ -160,10 +159,3 @@ class Upload:
     def _drop(self) -> None:
         self._state = _State.CLOSED
         self._store.ended(self, self._partial)
-
-
-def detached(flow: Coroutine[Any, Any, T]) -> Deferred[T]:
-    """Run a flow that nobody's loss of interest may stop halfway: cancelling ends the wait only."""
-    waiting: Deferred[T] = Deferred()
-    Deferred.fromCoroutine(flow).addCallbacks(waiting.callback, waiting.errback)
-    return waiting

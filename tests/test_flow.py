@@ -493,12 +493,17 @@ class CancelTests(FlowTestCase):
         self.assertEqual(self.starts(), 0)
 
     def test_next_job(self) -> None:
-        """After a cancelled job the next one has its own way, undisturbed."""
+        """After a cancelled job the next one has its own way, as soon as the printer has answered what it was asked."""
         self.link.acks = {Command.FETCH: None}
         self.shop.print()
         self.shop.jobs.stop(ID)
         self.link.acks = {}
         second = self.shop.print()
+        self.assertEqual(len(self.link.requests(Command.FETCH)), 1)
+        self.assertEqual(self.shop.job.reason, "command_in_flight")
+        self.link.answers(-1)
+        self.shop.pump(RETRIES[0])
+        self.assertEqual(len(self.link.requests(Command.FETCH)), 2)
         self.shop.deliver()
         self.shop.pump(20)
         self.assertEqual(self.shop.job.id, second.id)

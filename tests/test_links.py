@@ -208,12 +208,27 @@ class RequestTests(LinksTestCase):
         return d
 
     def test_cancelled(self) -> None:
-        """Nobody has to wait for an answer; it is ignored when it comes."""
+        """Who hangs up does not hear the answer, and the printer still has that one command to answer first."""
         session = self.silent()
         d = session.request(Command.PAUSE)
         d.cancel()
         self.failureResultOf(d, CancelledError)
+        self.failureResultOf(session.request(Command.STOP), CommandInFlight)
         self.link.answers(0)
+        d = session.request(Command.STOP)
+        self.link.answers(-1)
+        self.successResultOf(d)
+
+    def test_cancelled_and_silent(self) -> None:
+        """A command that nobody waits for any more blocks the printer for no longer than any other."""
+        session = self.silent()
+        d = session.request(Command.PAUSE)
+        d.cancel()
+        self.failureResultOf(d, CancelledError)
+        self.clock.advance(COMMAND_TIMEOUT)
+        d = session.request(Command.STOP)
+        self.link.answers(-1)
+        self.successResultOf(d)
 
     def test_lost(self) -> None:
         """When the connection ends, whoever waits hears it, and who asks later hears that the printer is offline."""

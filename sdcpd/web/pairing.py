@@ -16,10 +16,11 @@ from functools import partial
 from typing import Literal
 
 from msgspec import Struct
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
+from sdcpd.detached import detached
 from sdcpd.errors import KeyExists
 from sdcpd.fleet import Printer
 from sdcpd.keys import MOST as MOST_KEYS
@@ -150,20 +151,17 @@ class Pairing:
     def decide(self, asked: Asked, allow: bool, who: str) -> Deferred[Key | None]:
         """Let a program in, or not; fires with its key's record when that is on the disk, with None if it gets none.
 
-        Fails as ``Keys.make`` does; then nothing is decided.
+        Fails as ``Keys.make`` does; then nothing is decided. An administrator who leaves in the middle has decided all
+        the same.
         """
-        told: Deferred[Key | None] = Deferred()
         if allow:
             asked.decided = True  # from now on it is nobody's to decide
-            # An administrator who leaves in the middle has decided all the same: only the answer is cancelled.
             made = maybeDeferred(self._make, asked)
-            made.addCallbacks(partial(self._made, asked, who), partial(self._unmade, asked)).chainDeferred(told)
-        else:
-            words = {"who": who, "app": asked.app, "address": asked.client.address}
-            _audit.info("{who} does not let {app} in, which asks from {address}", **words)
-            self._forget(asked)
-            told.callback(None)
-        return told
+            return detached(made.addCallbacks(partial(self._made, asked, who), partial(self._unmade, asked)))
+        words = {"who": who, "app": asked.app, "address": asked.client.address}
+        _audit.info("{who} does not let {app} in, which asks from {address}", **words)
+        self._forget(asked)
+        return succeed(None)
 
     def _make(self, asked: Asked) -> Deferred[tuple[Key, str]]:
         for name in _names(asked):

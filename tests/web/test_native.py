@@ -333,10 +333,12 @@ class CommandTests(NativeCase):
         self.assertEqual((self.rig.get(location).json["state"], self.commands), ("stopped", []))
 
     def test_client_leaves(self) -> None:
-        """A client that hangs up before the answer changes nothing for the printer or for the next client."""
+        """A client that hangs up changes nothing for the printer: until it answers, that command is in flight."""
         self.rig.publish(printing(5))
         self.ask("pause").leave()
         self.assertEqual(self.commands, [Command.PAUSE])
+        self.assert_refused(self.ask("stop").reply, 409, "command_in_flight")
+        self.link.answer()
         again = self.ask("stop")
         self.link.answer()
         self.assertEqual(again.reply.status, 200)
