@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import requests
@@ -139,6 +140,14 @@ class AnswerTests(DigestCase):
         self.assertEqual(self.get(self.asker().answer("PUT", PATH)).status, 401)  # a method that was not asked
         self.rig.clock.advance(60)
         self.assertEqual(self.get({"Authorization": 'Digest \u00ff="x", realm="sdcpd"'}).status, 401)
+
+    def test_long(self) -> None:
+        """A header that means nothing costs what its length is: one of 16 KB held up everybody for two seconds."""
+        digests = Digests(self.rig.keys, self.rig.clock)
+        request: Any = SimpleNamespace(method=b"GET", uri=PATH.encode())
+        realm = f'realm="{REALM}", '
+        for answer in ("x" * 1_000_000, 'a="' * 300_000, "a=," * 300_000, "a=b c=" + '"x,' * 300_000, " ," * 300_000):
+            self.assertIsNone(digests.find((realm + answer).encode(), request, through_proxy=False))
 
     def test_two_keys(self) -> None:
         """An answer and a key at once are one too many, though both are right."""
