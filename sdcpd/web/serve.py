@@ -7,6 +7,7 @@ is the content's MD5 alone: a name may stand for other, older bytes tomorrow, so
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import quote
 
@@ -19,7 +20,14 @@ from sdcpd.names import base_name
 from sdcpd.offers import Watcher
 from sdcpd.web.answer import Answer, has_etag
 
-__all__ = ["ServedFile", "served"]
+__all__ = ["MOST_RANGES", "ServedFile", "served"]
+
+MOST_RANGES = 16
+"""Parts of a file that one answer has at most; who asks for more gets the whole, not its size a thousand times."""
+
+_SPEC = rb"(?:[0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18})"
+_RANGES = re.compile(rb"bytes=%b(?:[ \t]*,[ \t]*%b){0,%d}" % (_SPEC, _SPEC, MOST_RANGES - 1))
+_LAST = re.compile(rb"(?<![0-9])-([0-9]+)")
 
 
 def served(file: StoredFile, if_none_match: str) -> Answer | ServedFile:
@@ -55,8 +63,13 @@ class ServedFile(File):
         etag = f'"{self._md5}"'.encode("ascii")
         request.setHeader(b"etag", etag)
         request.requestHeaders.removeHeader(b"if-modified-since")
-        if request.getHeader(b"if-range") not in (None, etag):
+        asked = request.getHeader(b"range")
+        if asked is not None:
             request.requestHeaders.removeHeader(b"range")
+            if request.getHeader(b"if-range") in (None, etag) and _RANGES.fullmatch(asked):
+                # Twisted takes more last bytes than there are for a place before the beginning.
+                within = _LAST.sub(lambda last: b"-%d" % min(int(last[1]), self.getsize()), asked)
+                request.requestHeaders.setRawHeaders(b"range", [within])
         answer = super().render_GET(request)
         # Twisted's 404 of a file that is gone has a body even for HEAD, and a warning in the log, with the path.
         return b"" if request.method == b"HEAD" else answer

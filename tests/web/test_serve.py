@@ -7,7 +7,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from sdcpd.web.serve import ServedFile
+from sdcpd.web.serve import MOST_RANGES, ServedFile
 from sdcpd.web.site import Site
 from tests.web.rig import SECURE, Pending, RealCase, Reply, Rig, goo, head, md5, replies
 
@@ -82,6 +82,25 @@ class ServedFileTests(RealCase):
         """A Range that cannot be read is as good as none."""
         for text in ("bytes=x-y", "lines=1-2", "bytes"):
             self.assertEqual((await self.get({"Range": text})).body, CONTENT)
+
+    async def test_hostile_ranges(self) -> None:
+        """A Range that no client writes is as good as none, and more last bytes than there are, are all of them."""
+        for text in ("bytes=\xff", "bytes=,,", "bytes=", "bytes=+0-1", "bytes=0_0-1", f"bytes={'9' * 5000}-"):
+            reply = await self.get({"Range": text})
+            self.assertEqual((reply.status, len(reply.body)), (200, len(CONTENT)), text)
+        for last in (len(CONTENT), len(CONTENT) + 1, 10**17):
+            reply = await self.get({"Range": f"bytes=-{last}"})
+            self.assertEqual((reply.status, reply.body), (206, CONTENT), last)
+        parts = await self.get({"Range": f"bytes=0-1, -{10**17}"})
+        self.assertEqual(parts.status, 206)
+        self.assertIn(CONTENT, parts.body)
+
+    async def test_many_ranges(self) -> None:
+        """Nobody is sent a file a thousand times in one answer."""
+        reply = await self.get({"Range": "bytes=" + ",".join(["0-"] * MOST_RANGES)})
+        self.assertEqual(reply.status, 206)
+        reply = await self.get({"Range": "bytes=" + ",".join(["0-"] * (MOST_RANGES + 1))})
+        self.assertEqual((reply.status, reply.body), (200, CONTENT))
 
     async def test_head(self) -> None:
         """HEAD tells everything about the file but sends nothing of it."""
