@@ -12,7 +12,7 @@ from enum import Enum
 
 from msgspec import Struct
 
-__all__ = ["HELP", "Step", "Verb", "steps_of"]
+__all__ = ["HELP", "LONGEST", "MOST", "Step", "Verb", "steps_of"]
 
 
 class Verb(Enum):
@@ -57,15 +57,21 @@ _VERBS = {
     "RESPOND": Verb.SAY,
 }
 _NAMED = {Verb.PRINT: ("SDCARD_PRINT_FILE", "FILENAME"), Verb.SAY: ("RESPOND", "MSG")}
-_PARAMETER = r"""(?:^|\s){}=(?:"([^"]*)"|'([^']*)'|(.*?)(?=\s+[A-Za-z_]+=|$))"""
+# No part of it can be read in two ways, so a line costs what its length is, whatever is in it.
+_PARAMETER = r"""(?:^|\s){}=(?:"([^"]*)"|'([^']*)'|((?:\S++|\s++(?![A-Za-z_]+=))*+))"""
 LONGEST = 200
 """Characters of a text that are kept."""
+MOST = 100
+"""Lines of one script."""
 
 
 def steps_of(script: str) -> list[Step] | None:
-    """The steps of a script, line by line; None if a line is none of ours, or there is no line."""
+    """The steps of a script, line by line; None if a line is none of ours, or there is no line or more than ``MOST``."""
     lines = [line.strip() for line in script.splitlines()]
-    steps = [_step(line) for line in lines if line and not line.startswith(";")]
+    lines = [line for line in lines if line and not line.startswith(";")]
+    if len(lines) > MOST:
+        return None
+    steps = [_step(line) for line in lines]
     found = [step for step in steps if step is not None]
     return found if found and len(found) == len(steps) else None
 

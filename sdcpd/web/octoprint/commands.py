@@ -16,7 +16,7 @@ from sdcpd.fleet import Fleet, Printer
 from sdcpd.jobs import Jobs
 from sdcpd.stops import halted, stopped
 from sdcpd.web.answer import Answer, json_answer
-from sdcpd.web.gcode import Step, Verb, steps_of
+from sdcpd.web.gcode import LONGEST, Step, Verb, steps_of
 from sdcpd.web.octoprint.form import no
 from sdcpd.web.octoprint.printer import must_be_operational
 from sdcpd.web.octoprint.request import DONE, body_of
@@ -85,7 +85,12 @@ class CommandEndpoints:
 
 
 def _filled(line: str, parameters: object) -> str:
-    """The line with ``%(name)s`` replaced by the parameters of that name."""
+    """The line with ``%(name)s`` replaced by the parameters of that name, as far as they are texts or numbers."""
     if not isinstance(parameters, Mapping):
         return line
-    return _PARAMETER.sub(lambda found: str(parameters.get(found[1], found[0])), line)
+
+    def value(found: re.Match[str]) -> str:
+        given = parameters.get(found[1])
+        return str(given)[:LONGEST] if isinstance(given, str | int | float) else found[0]
+
+    return _PARAMETER.sub(value, line)

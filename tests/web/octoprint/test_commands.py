@@ -67,6 +67,15 @@ class CommandTests(OctoPrintCase):
         (event,) = (event for event in self.rig.fleet.happenings(0) if event.type == "message")
         self.assertEqual(event.data["text"], "Bo is %(what)s %(x)9999999999d")
 
+    def test_much_to_say(self) -> None:
+        """A parameter that is put in thousands of times makes no gigabyte, and one that is no text is not put in."""
+        for given in ("x" * 30_000, ["x" * 30_000], {"x": "x" * 30_000}):
+            self.done(self.command({"command": "M117 " + "%(a)s" * 5_000, "parameters": {"a": given}}))
+        *_, long, listed, named = (str(e.data["text"]) for e in self.rig.fleet.happenings(0) if e.type == "message")
+        self.assertEqual((set(long), len(long)), ({"x"}, 200))
+        self.assertEqual(listed, ("%(a)s" * 40))
+        self.assertEqual(named, listed)
+
     def test_custom(self) -> None:
         """Nobody has configured buttons."""
         self.assertEqual(self.get("api/printer/command/custom"), {"controls": []})
