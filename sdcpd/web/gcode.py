@@ -66,7 +66,7 @@ MOST = 100
 
 
 def steps_of(script: str) -> list[Step] | None:
-    """The steps of a script, line by line; None if a line is none of ours, or there is no line or more than ``MOST``."""
+    """The steps of a script, line by line; None if a line is none of ours, or there are none or more than ``MOST``."""
     lines = [line.strip() for line in script.splitlines()]
     lines = [line for line in lines if line and not line.startswith(";")]
     if len(lines) > MOST:

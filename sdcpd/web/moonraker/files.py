@@ -88,7 +88,7 @@ class FileEndpoints:
     def metadata(self, ask: Ask) -> Deferred[dict[str, Any]]:
         """What a file tells of itself; a key that nobody knows is left out."""
         file = self._find(ask)
-        return self._metadata.of(file, inline=ask.arguments.flag("inline_thumbs"))
+        return self._metadata.of(file, ask.printer.id, inline=ask.arguments.flag("inline_thumbs"))
 
     def thumbnails(self, ask: Ask) -> Deferred[Any]:
         """The thumbnails of a file, with the paths to fetch them from."""

@@ -70,7 +70,7 @@ class FolderEndpoints:
             answer["files"] = [{**more, **_entry(f)} for f, more in zip(files, known, strict=True)]
             return answer
 
-        asked = DeferredList([self._metadata.of(file) for file in files], consumeErrors=True)
+        asked = DeferredList([self._metadata.of(file, ask.printer.id) for file in files], consumeErrors=True)
         return asked.addCallback(merge)
 
     def make(self, ask: Ask) -> Changed:

@@ -173,7 +173,7 @@ class HistoryEndpoints:
             print_duration=record.printed_s if record.printed_s is not None else total,
             total_duration=total,
             filament_used=0.0,
-            metadata=await self._metadata.of(file) if file is not None else {},
+            metadata=await self._metadata.of(file, record.printer) if file is not None else {},
             auxiliary_data=auxiliary,
         )
 

@@ -34,12 +34,15 @@ class Metadata:
         self._pictures = pictures
         self._jobs = jobs
 
-    def of(self, file: StoredFile, *, inline: bool = False) -> Deferred[dict[str, Any]]:
-        """All that is known of a file; ``inline`` adds the thumbnails themselves."""
-        return Deferred.fromCoroutine(self._of(file, inline))
+    def of(self, file: StoredFile, printer: str, *, inline: bool = False) -> Deferred[dict[str, Any]]:
+        """All that is known of a file and of its last print on this printer; ``inline`` adds the thumbnails themselves.
 
-    async def _of(self, file: StoredFile, inline: bool) -> dict[str, Any]:
-        found = self._tell(await self._store.indexes.of(file), file)
+        ``printer`` is a MainboardID: a key that is limited to it learns nothing of the prints of others.
+        """
+        return Deferred.fromCoroutine(self._of(file, printer, inline))
+
+    async def _of(self, file: StoredFile, printer: str, inline: bool) -> dict[str, Any]:
+        found = self._tell(await self._store.indexes.of(file), file, printer)
         pictures = await self._pictures_of(file)
         if pictures:
             found["thumbnails"] = [
@@ -54,7 +57,7 @@ class Metadata:
             ]
         return found
 
-    def _tell(self, index: FileIndex, file: StoredFile) -> dict[str, Any]:
+    def _tell(self, index: FileIndex, file: StoredFile, printer: str) -> dict[str, Any]:
         found: dict[str, Any] = {
             "filename": file.name,
             "size": file.size,
@@ -64,7 +67,7 @@ class Metadata:
             "print_start_time": None,
         }
         for job in reversed(self._jobs.all()):
-            if job.md5 == file.md5 and job.started is not None:
+            if (job.printer, job.md5) == (printer, file.md5) and job.started is not None:
                 found.update(job_id=job.id, print_start_time=job.started)
                 break
         sliced = index.sliced

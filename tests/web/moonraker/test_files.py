@@ -5,12 +5,13 @@ import hashlib
 import struct
 from typing import Any
 
-from sdcpd.codec.status import Status
+from sdcpd.codec.status import Status, TransferInfo
+from sdcpd.files import wire_name
 from sdcpd.wishes import Wish
 from tests.codec.vectors import vector
 from tests.web.forms import FORM, form
 from tests.web.moonraker.rig import TRUSTED, MoonrakerCase, P
-from tests.web.rig import EPOCH, SATURN, RealCase, Rig, goo, md5, printing
+from tests.web.rig import EPOCH, MARS, SATURN, RealCase, Rig, goo, md5, printing
 
 STRANGER = "203.0.113.5"
 
@@ -145,6 +146,28 @@ class ShelfTests(MoonrakerCase):
         self.refused(
             self.rig.get(f"{P}/server/files/metadata?filename=x.goo"), 404, "Metadata not available for <x.goo>"
         )
+
+    def test_metadata_of_another(self) -> None:
+        """When a file was printed on another printer, and by which job, is not told at this one's address."""
+        self.rig.announce(MARS, "Mars")
+        link = self.rig.connect(MARS)
+        self.rig.publish(Status((0,)), MARS)
+        self.assertEqual(self.rig.post("/v1/printers/mars/print", {"file": "minis/b.goo"}).status, 202)
+        link.answer()
+        file = self.rig.store.get("minis/b.goo")
+        sent = TransferInfo(2, file.size, file.size, file.size, wire_name(file))
+        self.rig.publish(Status((0,), 2, transfer=sent), MARS)
+        link.answer()
+        self.rig.publish(printing(3, filename=wire_name(file)), MARS)
+        (job,) = self.rig.jobs.all()
+        limited = self.rig.key("view", name="limited", printers=[SATURN])
+        files = "server/files"
+        for path in (f"{files}/metadata?filename=minis/b.goo", f"{files}/directory?path=gcodes/minis&extended=1"):
+            theirs = self.rig.get(f"/printers/mars/{path}")
+            self.assertIn(job.id, theirs.body.decode())
+            ours = self.rig.get(f"{P}/{path}", key=limited)
+            self.assertEqual(ours.status, 200)
+            self.assertNotIn(job.id, ours.body.decode())
 
     def test_thumbnails(self) -> None:
         """A file's thumbnails are listed with their true sizes, and lie where the metadata says."""
