@@ -9,18 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import TYPE_CHECKING
 
 from sdcpd.simulator import fault_kinds as kinds
-from sdcpd.simulator.odd import spoil_response
+from sdcpd.simulator.board import Board
 from sdcpd.simulator.printing import PAUSED, Phase
+from sdcpd.simulator.reports import Reports
 from sdcpd.simulator.requests import Delivery, Incoming, Judge, parse
-from sdcpd.simulator.settings import Settings
-from sdcpd.simulator.status import IDLE, PRINTING
+from sdcpd.simulator.status import IDLE
 from sdcpd.simulator.transfer import Order
-
-if TYPE_CHECKING:
-    from sdcpd.simulator.printer import Printer
 
 __all__ = ["Commands"]
 
@@ -40,19 +36,19 @@ def _nothing() -> None:
 class Commands:
     """Obeys requests, or refuses them."""
 
-    def __init__(self, printer: Printer, settings: Settings, random: Random) -> None:
-        self._printer = printer
-        self._settings = settings
+    def __init__(self, board: Board, reports: Reports, random: Random) -> None:
+        self._board = board
+        self._reports = reports
         self._random = random
-        self._judge = Judge(printer.journal, printer.id)
+        self._judge = Judge(board.journal, board.id)
         self._table: dict[int, Callable[[Incoming], Verdict]] = {
-            0: lambda _: (_OK, printer.publish_status),
-            1: lambda _: (_OK, printer.publish_attributes),
+            0: lambda _: (_OK, reports.status),
+            1: lambda _: (_OK, reports.attributes),
             64: self._leave,
             128: self._start,
-            129: lambda _: self._wish(printer.printing.pause()),
+            129: lambda _: self._wish(board.printing.pause()),
             130: self._stop,
-            131: lambda _: self._wish(printer.printing.resume()),
+            131: lambda _: self._wish(board.printing.resume()),
             256: self._fetch,
             512: self._period,
         }
@@ -67,16 +63,16 @@ class Commands:
         if request is None:
             self._judge.unreadable(payload)
             return
-        journal = self._printer.journal
+        journal = self._board.journal
         journal.counts.commands[request.cmd] += 1
         journal.counts.request_ids[request.cmd, str(request.request_id)] += 1
         journal.note("request", cmd=request.cmd, qos=delivery.qos, dup=delivery.dup, message=request.raw)
-        self._judge.request(request, self._printer.identity.id, delivery.dup)
-        if request.mainboard_id == self._printer.id:  # assumed, Q16: else ignored
+        self._judge.request(request, self._board.identity.id, delivery.dup)
+        if request.mainboard_id == self._board.id:  # assumed, Q16: else ignored
             self._obey(request)
 
     def _obey(self, request: Incoming) -> None:
-        faults = self._printer.faults
+        faults = self._board.faults
         refusal = faults.get(kinds.Refuse)
         if refusal is not None and refusal.cmd == request.cmd:
             faults.take(kinds.Refuse)
@@ -85,11 +81,11 @@ class Commands:
         obey = self._table.get(request.cmd)
         if obey is not None:
             self._answer(request, *obey(request))
-        elif self._settings.answers_unknown:
+        elif self._board.settings.answers_unknown:
             self._answer(request, _BUSY, _nothing)
 
     def _answer(self, request: Incoming, ack: int, after: After) -> None:
-        faults = self._printer.faults
+        faults = self._board.faults
         wait = self._random.uniform(*_ANSWER_WAIT)
         silent, late = faults.get(kinds.NoResponse), faults.get(kinds.LateResponse)
         if silent is not None and silent.cmd in (-1, request.cmd):
@@ -98,81 +94,77 @@ class Commands:
         elif late is not None and late.cmd in (-1, request.cmd):
             faults.take(kinds.LateResponse)
             self._later(wait, after)
-            self._later(late.seconds * self._printer.time.scale, self._respond, request, ack, _nothing)
+            self._later(late.seconds * self._board.time.scale, self._respond, request, ack, _nothing)
         else:
             self._later(wait, self._respond, request, ack, after)
 
     def _later(self, seconds: float, call: Callable[..., object], *args: object) -> None:
-        boots = self._printer.boots
+        power, life = self._board.power, self._board.power.life
 
         def unless_rebooted() -> None:
-            if self._printer.boots == boots:
+            if power.life == life:
                 call(*args)
 
-        self._printer.time.later(seconds, unless_rebooted)
+        self._board.time.later(seconds, unless_rebooted)
 
     def _respond(self, request: Incoming, ack: int, after: After) -> None:
-        printer = self._printer
-        message = printer.identity.response(
-            request.cmd, ack, request.request_id, printer.uptime, self._settings.response_carries_cmd
-        )
-        printer.publish("response", spoil_response(message, request.cmd, printer.faults))
+        self._reports.answer(request.cmd, ack, request.request_id)
         after()
 
     def _wish(self, granted: bool) -> Verdict:
         return (_OK if granted else _BUSY), _nothing
 
     def _leave(self, _: Incoming) -> Verdict:
-        return _OK, lambda: self._later(_FAREWELL_WAIT, self._printer.caller.disconnect)  # assumed, Q5
+        return _OK, lambda: self._later(_FAREWELL_WAIT, self._board.caller.disconnect)  # assumed, Q5
 
     def _period(self, request: Incoming) -> Verdict:
         period = request.data.get("TimePeriod")
         if type(period) is not int or period < 0:
             return _BAD_FIELD, _nothing
-        return _OK, lambda: self._printer.set_period(period / 1000)
+        return _OK, lambda: self._reports.set_period(period / 1000)
 
     def _stop(self, _: Incoming) -> Verdict:
-        printer = self._printer
-        touched = printer.printing.phase == Phase.PAUSED_BY_TOUCH
-        if touched and printer.spec.profile.touch_pause_needs_restart:
+        board = self._board
+        touched = board.printing.phase == Phase.PAUSED_BY_TOUCH
+        if touched and board.identity.spec.profile.touch_pause_needs_restart:
             return _BUSY, _nothing
-        return self._wish(printer.printing.stop())
+        return self._wish(board.printing.stop())
 
     def _start(self, request: Incoming) -> Verdict:
-        printer = self._printer
+        board = self._board
         name, layer = request.data.get("Filename"), request.data.get("StartLayer", 0)
         if not isinstance(name, str) or type(layer) is not int or layer < 0:
             return _BAD_FIELD, _nothing
-        printer.counts.starts[name] += 1
-        if printer.printing.busy:
-            info = printer.status.print_info
+        board.journal.counts.starts[name] += 1
+        if board.printing.busy:
+            info = board.status.print_info
             if info.status in PAUSED and name == info.filename and layer == info.current_layer:
-                return self._wish(printer.printing.resume())
+                return self._wish(board.printing.resume())
             self._judge.start_while_printing(name)
             return _BUSY, _nothing
-        if printer.status.current != IDLE:
+        if board.status.current != IDLE:
             return _BUSY, _nothing
-        file = printer.store.get(name)
+        file = board.store.get(name)
         if file is None:
             return _NO_FILE, _nothing
-        expected = printer.spec.profile.resolution
-        if self._settings.check_resolution and file.resolution not in (None, expected):
+        expected = board.identity.spec.profile.resolution
+        if self._board.settings.check_resolution and file.resolution not in (None, expected):
             return _WRONG_RESOLUTION, _nothing
-        if printer.faults.take(kinds.StartIgnored) is not None:
+        if board.faults.take(kinds.StartIgnored) is not None:
             return _OK, _nothing
-        printer.begin_print(name, layer)
+        board.printing.start(file, layer)
         return _OK, _nothing
 
     def _fetch(self, request: Incoming) -> Verdict:
-        printer = self._printer
-        if printer.status.current != IDLE or printer.printing.busy or printer.transfer.busy:
+        board = self._board
+        if board.status.current != IDLE or board.printing.busy or board.transfer.busy:
             return _BUSY, _nothing
         data = request.data
         name, size, md5, url = (data.get(key) for key in ("Filename", "FileSize", "MD5", "URL"))
         if not (isinstance(name, str) and isinstance(md5, str) and isinstance(url, str)):
             return _BAD_FIELD, _nothing
         extension = name.rpartition(".")[2].lower()
-        if extension not in printer.spec.profile.extensions or "/" in name or name.startswith("."):
+        if extension not in board.identity.spec.profile.extensions or "/" in name or name.startswith("."):
             return _BAD_FIELD, _nothing
         if type(size) is not int or size <= 0 or not url.startswith("http://"):
             return _BAD_FIELD, _nothing
@@ -182,18 +174,6 @@ class Commands:
             md5=md5,
             url=url,
             check=data.get("Check") == 1,  # assumed, Q11
-            broker=printer.caller.broker_host,
+            broker=board.caller.broker_host,
         )
-        return _OK, lambda: self._begin_transfer(order)
-
-    def _begin_transfer(self, order: Order) -> None:
-        printer = self._printer
-        if printer.status.current in (PRINTING,) or printer.transfer.busy:
-            return
-        stale = printer.faults.take(kinds.StaleTransfer)
-        if stale is not None:
-            info = printer.status.transfer_info
-            info.status, info.filename = 2, info.filename or stale.filename
-            info.file_total_size = info.download_offset = info.file_total_size or 1_000_000
-            printer.publish_status()
-        printer.transfer.begin(order)
+        return _OK, lambda: board.transfer.begin(order)

@@ -116,6 +116,13 @@ class HalfOpen(Fault, name="half-open", number="F10"):
 
 
 @dataclass(frozen=True)
+class Cut(Fault, name="cut", number="F10"):
+    """The network is gone for so long (printer's seconds): UDP silent, both TCP connections dead."""
+
+    seconds: float = 10.0
+
+
+@dataclass(frozen=True)
 class NoPing(Fault, name="no-ping", number="F11"):
     """No PINGREQ is ever sent."""
 
@@ -130,6 +137,11 @@ class Keepalive(Fault, name="keepalive", number="F11"):
 @dataclass(frozen=True)
 class DuplicatePublish(Fault, name="duplicate-publish", number="F12"):
     """Every PUBLISH is sent again with DUP although its PUBACK came."""
+
+
+@dataclass(frozen=True)
+class NoPuback(Fault, name="no-puback", number="F12"):
+    """PUBACKs of the broker count as lost: each PUBLISH is repeated with DUP, and the link closed after three."""
 
 
 @dataclass(frozen=True)
@@ -329,15 +341,3 @@ class Uptime(Fault, name="uptime", number="F34"):
     """TimeStamp jumps to this number, by default five seconds before its wrap."""
 
     milliseconds: int = 2**32 - 5000
-
-
-@dataclass(frozen=True)
-class NoPuback(Fault, name="no-puback", number="F12"):
-    """PUBACKs of the broker count as lost: each PUBLISH is repeated with DUP, and the link closed after three."""
-
-
-@dataclass(frozen=True)
-class Cut(Fault, name="cut", number="F10"):
-    """The network is gone for so long (printer's seconds): UDP silent, both TCP connections dead."""
-
-    seconds: float = 10.0

@@ -1,7 +1,7 @@
 """The faults that come from beside the printer: other addresses, the person at its screen, packets of nobody's library.
 
-One decision: like ``fault_kinds`` these are data only (one frozen dataclass each, in the order of the reference's
-table, its docstring the description everywhere); ``strangers`` and ``person`` are who performs them.
+One decision: like ``fault_kinds`` these are data only, one frozen dataclass each, in the order of the reference's
+table, its docstring the description everywhere; nothing here needs what the printer itself is made of.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The person at the touch screen, for the faults that have one.
+"""The person at the touch screen: what somebody can do there, and does for the faults that have one.
 
 One decision: the person looks whenever the status changes and acts in a turn of their own, because a print must not be
 stopped from inside the step that tells of it.
@@ -6,13 +6,10 @@ stopped from inside the step that tells of it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sdcpd.simulator import outside_kinds as kinds
+from sdcpd.simulator.board import Board
 from sdcpd.simulator.simtime import Alarm
-
-if TYPE_CHECKING:
-    from sdcpd.simulator.printer import Printer
+from sdcpd.simulator.status import IDLE
 
 __all__ = ["Person"]
 
@@ -22,20 +19,45 @@ Act = kinds.ScreenPause | kinds.ScreenStop | kinds.ScreenStart
 
 
 class Person:
-    """Pauses, stops, and starts another file."""
+    """Taps, starts, pauses, resumes and stops; each says whether the printer's state allowed it."""
 
-    def __init__(self, printer: Printer) -> None:
-        self._printer = printer
-        self._hand = Alarm(printer.time)
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._hand = Alarm(board.time)
+
+    def tap(self) -> bool:
+        """Tap the completed screen away."""
+        return self._board.printing.tap()
+
+    def start(self, name: str, start_layer: int = 0) -> bool:
+        """Start a stored file."""
+        board = self._board
+        file = board.store.get(name)
+        if file is None or board.status.current != IDLE or board.printing.busy:
+            return False
+        board.printing.start(file, start_layer)
+        return True
+
+    def pause(self) -> bool:
+        """Pause the print."""
+        return self._board.printing.pause(by_touch=True)
+
+    def resume(self) -> bool:
+        """Let it go on."""
+        return self._board.printing.resume()
+
+    def stop(self) -> bool:
+        """Give it up."""
+        return self._board.printing.stop()
 
     def look(self) -> None:
         """See whether the layer of a fault is reached."""
-        printer = self._printer
-        if self._hand.pending or not printer.printing.busy:
+        board = self._board
+        if self._hand.pending or not board.printing.busy:
             return
         for kind in (kinds.ScreenPause, kinds.ScreenStop, kinds.ScreenStart):
-            fault = printer.faults.get(kind)
-            if isinstance(fault, Act) and printer.status.print_info.current_layer >= fault.layer:
+            fault = board.faults.get(kind)
+            if isinstance(fault, Act) and board.status.print_info.current_layer >= fault.layer:
                 self._hand.set(0, self._act, fault)
                 return
 
@@ -44,20 +66,20 @@ class Person:
         self._hand.cancel()
 
     def _act(self, fault: Act) -> None:
-        printer = self._printer
-        happened = printer.pause_local() if isinstance(fault, kinds.ScreenPause) else printer.stop_local()
+        board = self._board
+        happened = self.pause() if isinstance(fault, kinds.ScreenPause) else self.stop()
         if not happened:  # between two states; the next status is another chance
             return
-        printer.faults.take(type(fault))
-        printer.journal.note("screen", fault=fault.name, layer=printer.status.print_info.current_layer)
+        board.faults.take(type(fault))
+        board.journal.note("screen", fault=fault.name, layer=board.status.print_info.current_layer)
         if isinstance(fault, kinds.ScreenStart):
-            self._hand.set(_LOOKS_AGAIN, self._start, fault.filename)
+            self._hand.set(_LOOKS_AGAIN, self._start_other, fault.filename)
 
-    def _start(self, filename: str) -> None:
-        printer = self._printer
-        if printer.store.get(filename) is None:
-            printer.journal.note("screen", fault=kinds.ScreenStart.name, missing=filename)
-        elif printer.start_local(filename):
-            printer.journal.note("screen", fault=kinds.ScreenStart.name, started=filename)
+    def _start_other(self, filename: str) -> None:
+        board = self._board
+        if board.store.get(filename) is None:
+            board.journal.note("screen", fault=kinds.ScreenStart.name, missing=filename)
+        elif self.start(filename):
+            board.journal.note("screen", fault=kinds.ScreenStart.name, started=filename)
         else:
-            self._hand.set(_LOOKS_AGAIN, self._start, filename)
+            self._hand.set(_LOOKS_AGAIN, self._start_other, filename)

@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from sdcpd.simulator import fault_kinds as kinds
 from sdcpd.simulator import outside_kinds as outside
+from sdcpd.simulator.board import Board
 from sdcpd.simulator.calling import Caller
 from sdcpd.simulator.commands import Commands
 from sdcpd.simulator.dialling import Dialler
@@ -24,10 +25,10 @@ from sdcpd.simulator.download import Fetcher
 from sdcpd.simulator.faults import Fault, Faults
 from sdcpd.simulator.journal import Counts, Entry, Journal, Violation
 from sdcpd.simulator.link import Links, LinkState
-from sdcpd.simulator.odd import encode, garbage, reply_payload, spoil_status
 from sdcpd.simulator.person import Person
+from sdcpd.simulator.power import Power
 from sdcpd.simulator.printing import PrintMachine
-from sdcpd.simulator.profiles import AttributesShape
+from sdcpd.simulator.reports import Reports
 from sdcpd.simulator.settings import PrinterSpec, Settings, must_be_loopback
 from sdcpd.simulator.simtime import Alarm, SimTime
 from sdcpd.simulator.status import IDLE, Identity, JsonObject, PrinterStatus, PrintInfo, TransferInfo
@@ -39,12 +40,10 @@ from sdcpd.simulator.waiting import Waiters
 __all__ = ["Printer"]
 
 _REPLY_WAIT = (0.005, 0.05)
-_PERIOD_AT_LEAST = 0.02  # real seconds
-_UPTIME_WRAP = 2**32  # assumed, Q17
 
 
 class Printer:
-    """A printer: its state, its machines, its link, its faults, and the person in front of it."""
+    """A printer: its parts, what it obeys and says, the person in front of it, and its faults."""
 
     def __init__(
         self,
@@ -56,58 +55,60 @@ class Printer:
         dialler: Dialler,
         rehouse: Callable[[Printer, str], None],
     ) -> None:
-        self.spec = spec
-        self.time = SimTime(clock, settings.scale)
-        self.identity = Identity(spec, spec.name)
-        self.status = PrinterStatus()
-        self.faults = Faults()
+        time = self.time = SimTime(clock, settings.scale)
+        identity = self.identity = Identity(spec, spec.name)
+        status = self.status = PrinterStatus()
+        faults = self.faults = Faults()
         self._waiters = Waiters()
-        self.journal = Journal(self.time, spec.mainboard_id, settings.strict, self._waiters.check)
+        journal = self.journal = Journal(time, spec.mainboard_id, settings.strict, self._waiters.check)
         directory = settings.store / spec.mainboard_id if settings.store is not None else None
-        self.store = Store(settings.capacity, settings.layers, directory)
-        self._settings = settings
+        store = self.store = Store(settings.capacity, settings.layers, directory)
+        power = self._power = Power(time)
         self._random = Random(f"{settings.seed}/{spec.address}/behaviour")
-        self._booted_at = self.time.now()
-        self._powered = True
-        self.boots = 1  # an answer to a request of before is nobody's
         self._silent = False
-        self._cut = Alarm(self.time)
-        self._boot = Alarm(self.time)
-        self._periodic = Alarm(self.time)
-        self.period = settings.period
-        self.printing = PrintMachine(self.time, spec.profile, settings, self.status, self.publish_status)
-        self.transfer = TransferMachine(
-            self.time,
-            settings,
-            self.status,
-            self.store,
-            self.faults,
-            self.journal,
-            lambda: make_fetcher(self.time, self.spec.address),
-            self.publish_status,
-            self,
-        )
-        self._commands = Commands(self, settings, self._random)
-        self._strangers = Strangers(self, dialler, lambda address: make_fetcher(self.time, address))
-        self._person = Person(self)
+        self._cut = Alarm(time)
+        self._boot = Alarm(time)
+        self._boot_time = settings.boot_time
         self._rehouse = rehouse
-        self.caller = Caller(
-            self.time,
+        caller = self.caller = Caller(
+            time,
             settings,
-            self.identity,
-            self.faults,
-            self.journal,
+            identity,
+            faults,
+            journal,
             links,
             self._random,
-            self._link_up,
-            self._commands.delivered,
-            lambda: (self._topic("status"), self._status_payload()),
+            lambda: self._reports.begin(),
+            lambda delivery: self._commands.delivered(delivery),
+            lambda: self._reports.status_message(),
         )
+        printing = self.printing = PrintMachine(time, spec.profile, settings, status, faults, self.publish_status)
+        transfer = self.transfer = TransferMachine(
+            time,
+            settings,
+            status,
+            store,
+            faults,
+            journal,
+            lambda: make_fetcher(time, identity.spec.address),
+            self.publish_status,
+            caller.drop,
+        )
+        board = Board(time, settings, identity, status, power, faults, journal, store, printing, transfer, caller)
+        self._reports = Reports(board, self._look)
+        self._commands = Commands(board, self._reports, self._random)
+        self._strangers = Strangers(board, dialler, lambda address: make_fetcher(time, address))
+        self.person = Person(board)
 
     @property
     def id(self) -> str:
         """The MainboardID."""
         return self.spec.mainboard_id
+
+    @property
+    def spec(self) -> PrinterSpec:
+        """What it is, and where it lives now."""
+        return self.identity.spec
 
     @property
     def violations(self) -> list[Violation]:
@@ -132,12 +133,17 @@ class Printer:
     @property
     def powered(self) -> bool:
         """Whether it is switched on."""
-        return self._powered
+        return self._power.on
 
     @property
     def uptime(self) -> int:
         """TimeStamp: milliseconds since power-on, in 32 bits."""
-        return round((self.time.now() - self._booted_at) * 1000) % _UPTIME_WRAP
+        return self._power.uptime
+
+    @property
+    def period(self) -> float:
+        """Seconds between two statuses while nothing changes, 0 for none."""
+        return self._reports.period
 
     def until(self, predicate: Callable[[Printer], bool]) -> Deferred[None]:
         """Fires as soon as the predicate holds; asked after everything received and every change of status."""
@@ -146,7 +152,7 @@ class Printer:
     def datagram(self, data: bytes, source: str, reply: Callable[[bytes], None]) -> None:
         """Something came by UDP."""
         loss = self.faults.get(kinds.UdpLoss)
-        if not self._powered or self._silent:
+        if not self._power.on or self._silent:
             return
         if loss is not None and self._random.random() < loss.share:
             return
@@ -158,68 +164,9 @@ class Printer:
         else:
             self.journal.note("datagram", source=source, size=len(data))
 
-    def publish(self, kind: str, message: JsonObject, key: object = None) -> None:
-        """Send a message on one of the printer's topics."""
-        self.caller.publish(self._topic(kind), encode(message), key)
-
     def publish_status(self) -> None:
         """Send the status now."""
-        reboot = self.faults.get(kinds.RebootAtLayer)
-        if reboot is not None and self.printing.busy and self.status.print_info.current_layer >= reboot.layer:
-            self.faults.take(kinds.RebootAtLayer)
-            self.reboot()
-            return
-        self._waiters.check()
-        self._strangers.look()
-        self._person.look()
-        if self.transfer.busy and self.faults.get(kinds.FastTransfer) is not None:
-            return
-        self.caller.publish(self._topic("status"), self._status_payload(), self.status.phase)
-
-    def publish_attributes(self) -> None:
-        """Send the attributes in the profile's shape."""
-        fault = self.faults.take(kinds.AttributesFault)
-        shape = AttributesShape(fault.shape) if fault is not None else self.spec.profile.attributes
-        self.printing.tick()
-        self.publish("attributes", self.identity.attributes_message(shape, self.status.to_json(), self.uptime))
-
-    def set_period(self, seconds: float) -> None:
-        """Send the status so often (Cmd 512)."""
-        self.period = seconds
-        self._keep_publishing()
-
-    def tap(self) -> bool:
-        """A person taps the completed screen away."""
-        return self.printing.tap()
-
-    def start_local(self, name: str, start_layer: int = 0) -> bool:
-        """A person starts a stored file at the touch screen."""
-        file = self.store.get(name)
-        if file is None or self.status.current != IDLE or self.printing.busy:
-            return False
-        self.begin_print(name, start_layer)
-        return True
-
-    def pause_local(self) -> bool:
-        """A person pauses at the touch screen."""
-        return self.printing.pause(by_touch=True)
-
-    def resume_local(self) -> bool:
-        """A person resumes at the touch screen."""
-        return self.printing.resume()
-
-    def stop_local(self) -> bool:
-        """A person stops at the touch screen."""
-        return self.printing.stop()
-
-    def begin_print(self, name: str, start_layer: int) -> None:
-        """Print a stored file, whoever asked for it."""
-        file = self.store.get(name)
-        if file is None:
-            raise ValueError(f"no file {name!r} on the printer")
-        screen = self.faults.take(kinds.CompletedScreen)
-        self.printing.completed_screen = self._settings.completed_screen if screen is None else screen.seconds
-        self.printing.start(file, start_layer)
+        self._reports.status()
 
     def power_off(self) -> None:
         """Pull the plug: nothing is said, and TCP connections hang half-open."""
@@ -227,25 +174,23 @@ class Printer:
         self.journal.note("power-off")
 
     def _halt(self) -> None:
-        self._powered = False
+        self._power.switch_off()
         self._silent = False
-        self.boots += 1
-        for alarm in (self._periodic, self._cut, self._boot):
+        for alarm in (self._cut, self._boot):
             alarm.cancel()
+        self._reports.end()
         self.caller.freeze()
-        self._person.leave()
+        self.person.leave()
         self.printing.power_off()
         self.transfer.power_off()
 
     def power_on(self) -> None:
         """Plug it in again: everything forgotten but the files and the last broker (assumed, Q3)."""
-        if self._powered:
+        if self._power.on:
             return
         self._boot.cancel()
-        self._powered = True
+        self._power.switch_on()
         self.caller.thaw()
-        self._booted_at = self.time.now()
-        self.period = self._settings.period
         self.status.current = self.status.previous = IDLE
         self.status.print_info, self.status.transfer_info = PrintInfo(), TransferInfo()
         self.journal.note("power-on")
@@ -253,7 +198,7 @@ class Printer:
     def reboot(self) -> None:
         """Off, and on again after the boot time."""
         self.power_off()
-        self._boot.set(self._settings.boot_time, self.power_on)
+        self._boot.set(self._boot_time, self.power_on)
 
     def shut_down(self) -> None:
         """The simulation ends: leave nothing pending."""
@@ -264,14 +209,9 @@ class Printer:
     def move(self, address: str) -> None:
         """Live at another address of the loopback, as after DHCP: what was connected hangs; ValueError if taken."""
         self._rehouse(self, must_be_loopback(address))
-        self.spec = self.identity.spec = replace(self.spec, address=address)
+        self.identity.spec = replace(self.spec, address=address)
         self.caller.freeze()
         self.transfer.interrupt()
-
-    def cut_link(self) -> None:
-        """Reset the connection to the broker."""
-        self.caller.drop()
-        self._periodic.cancel()
 
     def set_status(
         self,
@@ -309,9 +249,9 @@ class Printer:
             case kinds.Twin():
                 self.caller.twin()
             case kinds.Garbage():
-                self.caller.publish(self._topic("status"), garbage(injected.kind))
+                self._reports.garbage(injected.kind)
             case kinds.Uptime():
-                self._booted_at = self.time.now() - injected.milliseconds / 1000
+                self._power.jump(injected.milliseconds)
             case kinds.Cut():
                 self._silent = True
                 self.caller.freeze()
@@ -347,7 +287,7 @@ class Printer:
             "name": self.identity.name,
             "profile": self.spec.profile.name,
             "address": self.spec.address,
-            "powered": self._powered,
+            "powered": self.powered,
             "link": self.link_state.value,
             "broker": self.identity.broker,
             "uptime": self.uptime,
@@ -359,20 +299,16 @@ class Printer:
             "violations": len(self.violations),
         }
 
-    def _link_up(self) -> None:
-        self.publish_status()
-        self._keep_publishing()
-
-    def _keep_publishing(self) -> None:
-        if self.period > 0:  # assumed, Q8: 0 ends the periodic status
-            self._periodic.set(max(self.period, _PERIOD_AT_LEAST * self.time.scale), self._publish_again)
-        else:
-            self._periodic.cancel()
-
-    def _publish_again(self) -> None:
-        if self.link_state is LinkState.UP:
-            self.publish_status()
-            self._keep_publishing()
+    def _look(self) -> None:
+        """See what the present status moves somebody to."""
+        reboot = self.faults.get(kinds.RebootAtLayer)
+        if reboot is not None and self.printing.busy and self.status.print_info.current_layer >= reboot.layer:
+            self.faults.take(kinds.RebootAtLayer)
+            self.reboot()
+            return
+        self._waiters.check()
+        self._strangers.look()
+        self.person.look()
 
     def _answer_probe(self, reply: Callable[[bytes], None], loss: kinds.UdpLoss | None) -> None:
         wait = self._random.uniform(*_REPLY_WAIT)
@@ -385,15 +321,5 @@ class Printer:
                 self.time.later(wait, self._reply, reply)
 
     def _reply(self, reply: Callable[[bytes], None]) -> None:
-        if self._powered and not self._silent:
-            self.printing.tick()
-            status = spoil_status(self.status.to_json(), self.faults)
-            reply(reply_payload(self.identity.reply(status), self.faults))
-
-    def _topic(self, kind: str) -> str:
-        return f"/sdcp/{kind}/{self.id}"
-
-    def _status_payload(self) -> bytes:
-        self.printing.tick()
-        status = spoil_status(self.status.to_json(), self.faults)
-        return encode(self.identity.status_message(status, self.uptime))
+        if self._power.on and not self._silent:
+            reply(self._reports.reply())

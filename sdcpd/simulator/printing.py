@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from enum import IntEnum
 
+from sdcpd.simulator import fault_kinds as kinds
+from sdcpd.simulator.faults import Faults
 from sdcpd.simulator.profiles import Profile
 from sdcpd.simulator.settings import Settings
 from sdcpd.simulator.simtime import Alarm, SimTime
@@ -61,19 +63,21 @@ class PrintMachine:
         profile: Profile,
         settings: Settings,
         status: PrinterStatus,
+        faults: Faults,
         changed: Callable[[], None],
     ) -> None:
         self._time = time
         self._profile = profile
         self._settings = settings
         self._status = status
+        self._faults = faults
         self._changed = changed
         self._alarm = Alarm(time)
         self._steps: Iterator[Step] = iter(())
         self._pause_as: Phase | None = None
         self._ticking_since: float | None = None
         self._due = 0.0  # when the present step ends; the next counts from here, so a late reactor adds nothing
-        self.completed_screen = settings.completed_screen
+        self._completed_screen = settings.completed_screen
 
     @property
     def phase(self) -> int:
@@ -86,7 +90,9 @@ class PrintMachine:
         return self._status.current == PRINTING or self._alarm.pending
 
     def start(self, file: StoredFile, start_layer: int = 0) -> None:
-        """Print a stored file, from a layer on."""
+        """Print a stored file, from a layer on, whoever asked for it."""
+        screen = self._faults.take(kinds.CompletedScreen)
+        self._completed_screen = self._settings.completed_screen if screen is None else screen.seconds
         self._steps = self._course(file, start_layer)
         self._pause_as = None
         self._alarm.set(_START_DELAY, self._begin, file, start_layer)
@@ -162,7 +168,7 @@ class PrintMachine:
             yield Phase.LIFTING, lifting
         yield Phase.FINAL_LIFT, self._settings.final_lift_time
         self._stop_ticking()
-        yield Phase.COMPLETE, self.completed_screen
+        yield Phase.COMPLETE, self._completed_screen
         self._status.enter(IDLE)
         self._changed()
 

@@ -8,21 +8,18 @@ other side.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
 from sdcpd.simulator import outside_kinds as kinds
+from sdcpd.simulator.board import Board
 from sdcpd.simulator.dialling import Call, Dialler
 from sdcpd.simulator.download import Fetcher, Pace, Reply
 from sdcpd.simulator.faults import Fault
 from sdcpd.simulator.rawmqtt import connect_packet, oversized_length, publish_packet
 from sdcpd.simulator.settings import must_be_loopback
 from sdcpd.simulator.simtime import Alarm
-
-if TYPE_CHECKING:
-    from sdcpd.simulator.printer import Printer
 
 __all__ = ["Strangers", "intrusion"]
 
@@ -52,14 +49,14 @@ def intrusion(fault: Fault, mainboard_id: str) -> bytes | None:
 class Strangers:
     """Everybody who comes at the word of one printer's faults."""
 
-    def __init__(self, printer: Printer, dialler: Dialler, make_fetcher: Callable[[str], Fetcher]) -> None:
-        self._printer = printer
+    def __init__(self, board: Board, dialler: Dialler, make_fetcher: Callable[[str], Fetcher]) -> None:
+        self._board = board
         self._dialler = dialler
         self._make_fetcher = make_fetcher
         self._calls: dict[int, Call] = {}
         self._fetches: set[Deferred[None]] = set()
         self._last = 0
-        self._crowding = Alarm(printer.time)
+        self._crowding = Alarm(board.time)
 
     def come(self, fault: Fault) -> bool:
         """Perform a fault that happens at once; False where it is none of these.
@@ -69,20 +66,20 @@ class Strangers:
         if isinstance(fault, kinds.IdleConnections):
             self._crowd(fault, fault.count)
             return True
-        data = intrusion(fault, self._printer.id)
+        data = intrusion(fault, self._board.id)
         if data is None:
             return False
-        self._dial(fault.name, self._printer.spec.address, data)
+        self._dial(fault.name, self._board.identity.spec.address, data)
         return True
 
     def look(self) -> None:
         """Ask for the file that is being offered, if the printer has the fault."""
-        order = self._printer.transfer.order
-        fault = self._printer.faults.get(kinds.StrangerFetches)
+        order = self._board.transfer.order
+        fault = self._board.faults.get(kinds.StrangerFetches)
         if order is None or fault is None:
             return
-        self._printer.faults.take(kinds.StrangerFetches)
-        journal = self._printer.journal
+        self._board.faults.take(kinds.StrangerFetches)
+        journal = self._board.journal
 
         def answered(reply: Reply) -> None:
             journal.note("stranger-reply", address=fault.address, status=reply.status, received=reply.received)
@@ -91,7 +88,7 @@ class Strangers:
             journal.note("stranger-reply", address=fault.address, status=0, reason=failure.getErrorMessage())
 
         def fetch() -> Deferred[Reply]:
-            pace = Pace(self._printer.time, _RATE)
+            pace = Pace(self._board.time, _RATE)
             return self._make_fetcher(fault.address).fetch(order.request("GET"), pace, lambda data: None)
 
         done = maybeDeferred(fetch).addCallback(answered).addErrback(failed)
@@ -113,7 +110,7 @@ class Strangers:
             self._crowding.set_real(_BETWEEN, self._crowd, fault, count - 1)
 
     def _dial(self, fault: str, source: str, data: bytes) -> None:
-        broker = self._printer.caller.inviter
+        broker = self._board.caller.inviter
         if broker is None:
             raise ValueError(f"fault {fault!r} needs a broker: let somebody invite the printer first")
         must_be_loopback(broker[0])
@@ -122,6 +119,6 @@ class Strangers:
 
         def over(received: bytes, reason: str) -> None:
             self._calls.pop(number, None)
-            self._printer.journal.note("stranger", fault=fault, received=received.hex(), reason=reason)
+            self._board.journal.note("stranger", fault=fault, received=received.hex(), reason=reason)
 
         self._calls[number] = self._dialler.dial(*broker, must_be_loopback(source), data, over)

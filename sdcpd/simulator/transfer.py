@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
@@ -20,10 +19,10 @@ from sdcpd.simulator.faults import Faults
 from sdcpd.simulator.journal import Journal
 from sdcpd.simulator.settings import Settings
 from sdcpd.simulator.simtime import Alarm, SimTime
-from sdcpd.simulator.status import IDLE, TRANSFERRING, PrinterStatus, TransferInfo
+from sdcpd.simulator.status import IDLE, PRINTING, TRANSFERRING, PrinterStatus, TransferInfo
 from sdcpd.simulator.storage import Incoming, Store
 
-__all__ = ["LinkCutter", "Order", "TransferMachine"]
+__all__ = ["Order", "TransferMachine"]
 
 _REPORT_EVERY = 0.3  # assumed: captures show 100 to 500 ms
 _REPORT_AT_LEAST = 0.02  # real seconds: a scaled printer must not drown its broker
@@ -53,13 +52,6 @@ class Order:
         return Request(method, host, int(port or 80), "/" + path, headers or {})
 
 
-class LinkCutter(Protocol):
-    """Cuts the MQTT link, for the faults that want it."""
-
-    def cut_link(self) -> None:
-        """Reset the connection to the broker."""
-
-
 class TransferMachine:
     """Fetches one file at a time and writes its course into the printer's status."""
 
@@ -75,7 +67,7 @@ class TransferMachine:
         journal: Journal,
         make_fetcher: Callable[[], Fetcher],
         changed: Callable[[], None],
-        link: LinkCutter,
+        cut_link: Callable[[], None],
     ) -> None:
         self._time = time
         self._settings = settings
@@ -86,7 +78,7 @@ class TransferMachine:
         self._make_fetcher = make_fetcher
         self.order: Order | None = None  # what is being fetched
         self._changed = changed
-        self._link = link
+        self._cut_link = cut_link
         self._errand: Deferred[None] | None = None
         self._report = Alarm(time)
         self._reported = 0
@@ -97,7 +89,10 @@ class TransferMachine:
         return self._errand is not None
 
     def begin(self, order: Order) -> None:
-        """Fetch a file; the Ack has been given."""
+        """Fetch a file; the Ack has been given. Nothing happens where something else has begun meanwhile."""
+        if self._status.current == PRINTING or self.busy:
+            return
+        self._show_stale()
         self.order = order
         self._status.transfer_info = TransferInfo(file_total_size=order.size, filename=order.filename)
         self._status.enter(TRANSFERRING)
@@ -122,6 +117,14 @@ class TransferMachine:
             errand.cancel()
             self._journal.note("transfer-failed", reason="the network is gone")
             self._end(3)
+
+    def _show_stale(self) -> None:
+        stale = self._faults.take(kinds.StaleTransfer)
+        if stale is not None:
+            info = self._status.transfer_info
+            info.status, info.filename = 2, info.filename or stale.filename
+            info.file_total_size = info.download_offset = info.file_total_size or 1_000_000
+            self._changed()
 
     async def _fetch(self, order: Order) -> None:
         if " " in order.url or not order.url.isascii():
@@ -235,7 +238,7 @@ class TransferMachine:
             if cut_at is not None and incoming.size >= cut_at and drop is not None:
                 self._journal.note("dropped", offset=incoming.size)
                 if drop.link == "cut":
-                    self._link.cut_link()
+                    self._cut_link()
                 raise _Dropped(f"dropped at {incoming.size} bytes")
 
         return take
@@ -244,7 +247,7 @@ class TransferMachine:
         lost = self._faults.get(kinds.LinkLostInTransfer)
         if lost is not None and size >= lost.at * order.size:
             self._faults.take(kinds.LinkLostInTransfer)
-            self._link.cut_link()
+            self._cut_link()
         stalled = self._faults.get(kinds.StalledReader)
         if stalled is not None and size >= stalled.at * order.size:
             self._faults.take(kinds.StalledReader)

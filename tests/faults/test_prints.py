@@ -64,7 +64,7 @@ class ScreenTests(FaultCase):
         await self.printing()
         await self.until(lambda: self.job()["state"] == "paused")
         await self.until(lambda: self.shown()["phase"] == "PAUSED")
-        self.assertTrue(self.printer.resume_local())
+        self.assertTrue(self.printer.person.resume())
         await self.until(lambda: self.job()["state"] == "printing")
         await self.ended("finished")
         self.assertEqual(
@@ -95,12 +95,12 @@ class ScreenTests(FaultCase):
         file = await self.printing()
         await self.ended("finished")
         first = self.job()["id"]
-        self.printer.tap()
+        self.printer.person.tap()
         await self.printer.until(lambda printer: not printer.printing.busy)
         path = self.directory / "foreign.goo"
         path.write_bytes((self.directory / "vase.goo").read_bytes() + b"\0")
         self.printer.store.load(path, "foreign.goo")
-        self.assertTrue(self.printer.start_local("foreign.goo"))
+        self.assertTrue(self.printer.person.start("foreign.goo"))
         await self.until(lambda: self.shown()["phase"] == "PRINTING")
         self.assertEqual(self.shown()["file"], "foreign.goo")
         self.assertNotEqual(file["name"], "foreign.goo")
@@ -115,5 +115,5 @@ class ScreenTests(FaultCase):
         self.assertIn("screen", self.shown()["message"])
         self.assertEqual(self.print(status=409)["error"]["code"], "not_now")
         self.assertEqual(self.starts, 1)
-        self.printer.tap()
+        self.printer.person.tap()
         await self.until(lambda: self.shown()["phase"] == "IDLE")

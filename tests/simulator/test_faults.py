@@ -190,7 +190,7 @@ class MessageFaultTests(PrinterCase):
     def test_odd_statuses(self) -> None:
         """Every kind of odd status is JSON, on MQTT and on UDP, and differs from a good one."""
         self.printer.store.add(StoredFile("a.goo", 9, "", 3))
-        self.printer.start_local("a.goo")
+        self.printer.person.start("a.goo")
         self.advance(20)
         for kind in FAULTS["odd-status"].choices["kind"]:
             self.printer.publish_status()

@@ -155,7 +155,7 @@ class ScreenTests(PrinterCase):
         self.advance(200, 0.5)
         info = self.printer.status.print_info
         self.assertEqual((info.status, info.current_layer), (7, 3))
-        self.printer.resume_local()
+        self.printer.person.resume()
         self.advance(400, 0.5)
         self.assertEqual(info.status, 16)
 

@@ -209,7 +209,7 @@ class PowerTests(PrinterCase):
         """A printer without power is silent, keeps TCP hanging, and comes back with its files and nothing else."""
         self.connect()
         self.printer.store.add(StoredFile("a.goo", 9, "", 3))
-        self.assertTrue(self.printer.start_local("a.goo"))
+        self.assertTrue(self.printer.person.start("a.goo"))
         self.advance(20)
         old = self.link
         self.printer.power_off()
@@ -247,7 +247,7 @@ class ScaleTests(PrinterCase):
         """At scale 100 a print of three layers lasts less than two seconds."""
         self.connect()
         self.printer.store.add(StoredFile("a.goo", 9, "", 3))
-        self.printer.start_local("a.goo")
+        self.printer.person.start("a.goo")
         self.advance(0.75, 0.005)
         self.assertEqual(self.statuses()[-1]["PrintInfo"]["Status"], 16)
 

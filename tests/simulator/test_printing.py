@@ -40,12 +40,12 @@ class PrintTests(PrintCase):
 
     def test_tap(self) -> None:
         """A tap on the completed screen makes the printer idle at once; elsewhere a tap does nothing."""
-        self.assertFalse(self.printer.tap())
+        self.assertFalse(self.printer.person.tap())
         self.start()
         self.advance(75)
-        self.assertTrue(self.printer.tap())
+        self.assertTrue(self.printer.person.tap())
         self.assertEqual(self.course()[-1], (0, 16))
-        self.assertFalse(self.printer.tap())
+        self.assertFalse(self.printer.person.tap())
 
     def test_second_start(self) -> None:
         """A start during a print is refused with Ack 1, counted, and reported."""
@@ -98,23 +98,23 @@ class PrintTests(PrintCase):
 
     def test_operator(self) -> None:
         """What a person does at the screen shows in the status."""
-        self.assertFalse(self.printer.start_local("absent.goo"))
-        self.assertTrue(self.printer.start_local("a.goo"))
-        self.assertFalse(self.printer.start_local("a.goo"))
+        self.assertFalse(self.printer.person.start("absent.goo"))
+        self.assertTrue(self.printer.person.start("a.goo"))
+        self.assertFalse(self.printer.person.start("a.goo"))
         self.advance(16)
-        self.assertTrue(self.printer.pause_local())
+        self.assertTrue(self.printer.person.pause())
         self.advance(10)
         self.assertEqual(self.course()[-1], (1, 7))
-        self.assertTrue(self.printer.resume_local())
+        self.assertTrue(self.printer.person.resume())
         self.advance(1)
-        self.assertTrue(self.printer.stop_local())
+        self.assertTrue(self.printer.person.stop())
         self.advance(6)
         self.assertEqual(self.course()[-1], (0, 13))
 
     def test_survives_link(self) -> None:
         """A print goes on when the link to the broker is gone."""
         self.start()
-        self.printer.cut_link()
+        self.printer.caller.drop()
         self.advance(80)
         self.assertEqual(self.printer.status.print_info.status, 16)
 
@@ -146,7 +146,7 @@ class MarsTests(PrintCase):
         """After a pause by touch, stop is refused until the same file was started at its present layer."""
         self.start()
         self.advance(18)
-        self.printer.pause_local()
+        self.printer.person.pause()
         self.advance(10)
         self.request(130)
         layer = self.printer.status.print_info.current_layer
