@@ -6,7 +6,7 @@ from setuptools import find_packages, setup
 
 setup(
     name="sdcpd",
-    version="0.1.0.dev0",
+    version="0.1.0",
     description="The open hub for networked resin 3D printers that speak SDCP",
     long_description=(Path(__file__).parent / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import tomllib
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -68,6 +69,14 @@ class VersionTests(SynchronousTestCase):
         [program] = re.findall(r'version="([^"]+)"', (ROOT / "setup.py").read_text(encoding="utf-8"))
         [package] = re.findall(r"\Asdcpd \(([^)]+)\)", text("changelog"))
         self.assertEqual(package, re.sub(r"\.?(dev|a|b|rc)(?=\d)", r"~\1", program))
+
+    def test_head(self) -> None:
+        """Whoever reads the changelog finds the version that is installed at its head, and the day of the package."""
+        [program] = re.findall(r'version="([^"]+)"', (ROOT / "setup.py").read_text(encoding="utf-8"))
+        [told] = re.findall(r"\A# .*?^## ([^\n]+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.S | re.M)
+        signed = parsedate_to_datetime(re.findall(r"^ -- .*>  (.+)$", text("changelog"), re.MULTILINE)[0])
+        self.assertEqual(told, f"{program} ({signed:%Y-%m-%d})")
+        self.assertRegex(text("changelog"), r"\Asdcpd \([^)]+\) bookworm;")
 
 
 class CopyrightTests(SynchronousTestCase):
