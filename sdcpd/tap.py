@@ -57,8 +57,9 @@ from sdcpd.roster import Roster
 from sdcpd.statelock import StateLock
 from sdcpd.web.announced import announced
 from sdcpd.web.app import WebApp
+from sdcpd.web.doors import Door
 from sdcpd.web.downloads import DownloadsSite
-from sdcpd.web.metrics import Door, MetricsApi
+from sdcpd.web.metrics import MetricsApi
 from sdcpd.zeroconfig import Zeroconfig
 
 __all__ = ["makeService"]

@@ -30,15 +30,34 @@ def shown(said: str) -> str:
     return short if len(said) <= _SHOWN else f"{short}..."
 
 
+class Few:
+    """Lets ``LINES`` lines through in a ``WHILE``: for what a client can provoke with every packet."""
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._began = 0.0
+        self._asked = 0
+        self.withheld = 0
+        """How many lines were not let through in the while before, if the last one begins a while; else 0."""
+
+    def may(self) -> bool:
+        """Whether one more line may be said now."""
+        now = self._seconds()
+        self.withheld = 0
+        if not self._asked or now - self._began >= WHILE:
+            self.withheld = max(self._asked - LINES, 0)
+            self._began, self._asked = now, 0
+        self._asked += 1
+        return self._asked <= LINES
+
+
 class Complaints:
     """Says what was wrong with a peer, unless the like was said often enough just now."""
 
     def __init__(self, log: Logger, seconds: Callable[[], float]) -> None:
         self._log = log
-        self._seconds = seconds
         self._counts = dict.fromkeys(Violation, 0)
-        self._began = dict.fromkeys(Violation, 0.0)
-        self._said = dict.fromkeys(Violation, 0)
+        self._few = {kind: Few(seconds) for kind in Violation}
 
     @property
     def counts(self) -> MappingProxyType[Violation, int]:
@@ -48,30 +67,9 @@ class Complaints:
     def note(self, kind: Violation, who: str, what: object) -> None:
         """Count it, and perhaps write it down."""
         self._counts[kind] += 1
-        now = self._seconds()
-        if not self._said[kind] or now - self._began[kind] >= WHILE:
-            kept_quiet = self._said[kind] - LINES
-            if kept_quiet > 0:
-                self._log.warn("{count} more connections were ended or refused for {kind}", count=kept_quiet, kind=kind)
-            self._began[kind] = now
-            self._said[kind] = 0
-        self._said[kind] += 1
-        if self._said[kind] <= LINES:
-            self._log.warn("Ended the connection of {who} ({kind}): {what}", who=who, kind=kind, what=what)
-
-
-class Few:
-    """Lets ``LINES`` lines through in a ``WHILE``: for what a client can provoke with every packet."""
-
-    def __init__(self, seconds: Callable[[], float]) -> None:
-        self._seconds = seconds
-        self._began = 0.0
-        self._said = 0
-
-    def may(self) -> bool:
-        """Whether one more line may be said now."""
-        now = self._seconds()
-        if not self._said or now - self._began >= WHILE:
-            self._began, self._said = now, 0
-        self._said += 1
-        return self._said <= LINES
+        few = self._few[kind]
+        if not few.may():
+            return
+        if few.withheld:
+            self._log.warn("{count} more connections were ended or refused for {kind}", count=few.withheld, kind=kind)
+        self._log.warn("Ended the connection of {who} ({kind}): {what}", who=who, kind=kind, what=what)

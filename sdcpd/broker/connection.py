@@ -8,7 +8,9 @@ as on TLS, and a client that reads slowly but steadily keeps it.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable
+from typing import Protocol as Seam
+from typing import cast
 
 from msgspec.structs import replace
 from twisted.internet.interfaces import IConsumer, IPushProducer, ITCPTransport
@@ -16,9 +18,10 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from sdcpd.broker.complaints import shown
-from sdcpd.broker.limits import LimitExceeded, Violation
-from sdcpd.broker.policy import Identity
+from sdcpd.broker.complaints import Complaints, shown
+from sdcpd.broker.limits import LimitExceeded, Limits, Violation
+from sdcpd.broker.policy import Identity, Policy
+from sdcpd.broker.router import Router
 from sdcpd.broker.session import Session
 from sdcpd.broker.straight import read_little, write
 from sdcpd.codec import mqtt
@@ -26,10 +29,7 @@ from sdcpd.codec.mqtt import ConnectCode, PingReq, PubAck, Publish
 from sdcpd.errors import WireError
 from sdcpd.logs import logger
 
-if TYPE_CHECKING:
-    from sdcpd.broker.server import Server
-
-__all__ = ["Connection"]
+__all__ = ["Connection", "Door"]
 
 _CHUNK = 128 * 1024
 """What is handed to the transport at once when it has caught up; the most that Twisted sends in one turn."""
@@ -38,24 +38,43 @@ _log = logger("sdcpd.broker.connection")
 _CLOSED = mqtt.State.CLOSED
 
 
+class Door(Seam):
+    """What a connection needs of the door that it came through."""
+
+    router: Router
+    policy: Policy
+    limits: Limits
+    complaints: Complaints
+    seconds: Callable[[], float]
+
+    def remember(self, connection: Connection) -> None:
+        """A connection is there."""
+
+    def forget(self, connection: Connection) -> None:
+        """A connection is gone."""
+
+    def new_client_id(self) -> str:
+        """For a client that brings none."""
+
+
 @implementer(IPushProducer)
 class Connection(Protocol):
     """What a client says goes to the router; what its session says goes to the client."""
 
     __slots__ = (
-        "_answers", "_backlog", "_connection_due", "_full", "_heard", "_keep_alive", "_mqtt", "_queued", "_server",
+        "_answers", "_backlog", "_connection_due", "_door", "_full", "_heard", "_keep_alive", "_mqtt", "_queued",
         "_session", "connected", "factory", "peer", "transport",
     )  # fmt: skip
 
     transport: ITCPTransport
 
-    def __init__(self, server: Server, peer: str) -> None:
-        self._server = server
+    def __init__(self, door: Door, peer: str) -> None:
+        self._door = door
         self.peer = peer
-        limits = server.limits
+        limits = door.limits
         self._mqtt = mqtt.ServerConnection(limits.packet_size, limits.connect_size)
         self._session: Session | None = None
-        self._heard = server.seconds()
+        self._heard = door.seconds()
         self._keep_alive = 0.0
         # Until when CONNECT, or the farewell, must have happened; 0 between the two.
         self._connection_due = self._heard + limits.connect_time
@@ -76,7 +95,7 @@ class Connection(Protocol):
 
     def connectionMade(self) -> None:
         """A peer has connected."""
-        self._server.remember(self)
+        self._door.remember(self)
         # Without it a PUBACK and the next PUBLISH wait 40 ms for each other (mqtt.md 4.3).
         self.transport.setTcpNoDelay(True)
         read_little(self.transport)
@@ -85,7 +104,7 @@ class Connection(Protocol):
     def dataReceived(self, data: bytes) -> None:
         """Bytes have arrived, cut anywhere. What they are answered with leaves in one piece."""
         self._answers = []
-        now = self._server.seconds()
+        now = self._door.seconds()
         try:
             for packet in self._mqtt.receive(data):
                 self._heard = now
@@ -95,7 +114,7 @@ class Connection(Protocol):
                 elif isinstance(packet, PubAck):
                     cast("Session", self._session).acknowledged(packet.packet_id)
                 elif isinstance(packet, PingReq):
-                    self._server.router.pinged(cast("Session", self._session))
+                    self._door.router.pinged(cast("Session", self._session))
                     self.send(mqtt.PINGRESP)
                 else:
                     self._seldom(packet)
@@ -116,18 +135,18 @@ class Connection(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone, however it went."""
         self._leave("the client closed the connection", with_will=True)
-        self._server.forget(self)
+        self._door.forget(self)
 
     # -- what arrives ------------------------------------------------------------------------------------------
 
     def _publish(self, packet: Publish) -> None:
         session = cast("Session", self._session)
         topic, qos = packet.topic, packet.qos
-        if len(topic) >= self._server.limits.topic_levels:
+        if len(topic) >= self._door.limits.topic_levels:
             self._check_levels(topic)
         if qos == 2 and not session.is_new(packet.packet_id):
             self.send(mqtt.pubrec(packet.packet_id))
-        elif not self._server.router.received(session, packet):
+        elif not self._door.router.received(session, packet):
             self._violate(Violation.POLICY, f"it must not publish on {topic[:80]!r}")
         elif qos == 1:
             self.send(mqtt.puback(packet.packet_id))
@@ -150,20 +169,20 @@ class Connection(Protocol):
             case mqtt.Subscribe(_, pairs):
                 for topic_filter, _ in pairs:
                     self._check_levels(topic_filter)
-                self._server.router.subscribe(session, packet)
+                self._door.router.subscribe(session, packet)
             case mqtt.Unsubscribe():
-                self._server.router.unsubscribe(session, packet)
+                self._door.router.unsubscribe(session, packet)
             case mqtt.Disconnect():
                 self._leave("the client said goodbye", with_will=False)
                 self._hang_up()
 
     def _connect(self, packet: mqtt.Connect) -> None:
-        server = self._server
+        door = self._door
         if not packet.client_id:
-            packet = replace(packet, client_id=server.new_client_id())  # [MQTT-3.1.3-6]
+            packet = replace(packet, client_id=door.new_client_id())  # [MQTT-3.1.3-6]
         if packet.will is not None:
             self._check_levels(packet.will.topic)
-        identity = server.policy.connect(packet, self.peer)
+        identity = door.policy.connect(packet, self.peer)
         if not isinstance(identity, Identity):
             code = ConnectCode(identity)
             if code is ConnectCode.ACCEPTED:
@@ -173,14 +192,14 @@ class Connection(Protocol):
             return
         self._keep_alive = packet.keep_alive * 1.5
         self._connection_due = 0.0
-        session = server.router.connect(self, packet, identity, server.policy, server.limits)
+        session = door.router.connect(self, packet, identity, door.policy, door.limits)
         if self._mqtt.state is mqtt.State.CLOSED:  # it was given more than it could take
-            server.router.disconnect(session, self, "it does not read", with_will=True)
+            door.router.disconnect(session, self, "it does not read", with_will=True)
         else:
             self._session = session
 
     def _check_levels(self, topic: str) -> None:
-        limit = self._server.limits.topic_levels
+        limit = self._door.limits.topic_levels
         levels = topic.count("/") + 1
         if levels > limit:
             raise LimitExceeded(Violation.TOPIC_LEVELS, f"a topic has {levels} levels, {limit} are allowed")
@@ -221,7 +240,7 @@ class Connection(Protocol):
 
     def _count(self, size: int) -> None:
         self._queued += size
-        limit = self._server.limits.queued_bytes
+        limit = self._door.limits.queued_bytes
         if self._queued > limit and self._mqtt.state is not _CLOSED:
             self.cut_off(f"{self._queued} bytes wait for it to read")
 
@@ -255,7 +274,7 @@ class Connection(Protocol):
 
     def cut_off(self, what: str) -> None:
         """End the connection of a client that does not read, at once."""
-        self._server.complaints.note(Violation.QUEUED_BYTES, self.name, what)
+        self._door.complaints.note(Violation.QUEUED_BYTES, self.name, what)
         self._abort("it does not read")
 
     def check(self, now: float) -> None:
@@ -264,29 +283,29 @@ class Connection(Protocol):
             if now < self._connection_due:
                 return
             if self._mqtt.state is mqtt.State.NEW:
-                limit = self._server.limits.connect_time
-                self._server.complaints.note(Violation.CONNECT_TIME, self.name, f"no CONNECT within {limit:.0f} s")
+                limit = self._door.limits.connect_time
+                self._door.complaints.note(Violation.CONNECT_TIME, self.name, f"no CONNECT within {limit:.0f} s")
             self._abort("")
         elif self._keep_alive and now - self._heard > self._keep_alive:  # [MQTT-3.1.2-24]
             silent = now - self._heard
-            self._server.complaints.note(Violation.KEEP_ALIVE, self.name, f"silent for {silent:.0f} s")
+            self._door.complaints.note(Violation.KEEP_ALIVE, self.name, f"silent for {silent:.0f} s")
             self._abort("its keep alive passed without a packet")
 
     def _violate(self, kind: Violation, what: object) -> None:
-        self._server.complaints.note(kind, self.name, what)
+        self._door.complaints.note(kind, self.name, what)
         self.close(str(what))
 
     def _leave(self, reason: str, with_will: bool) -> None:
         self._mqtt.close()
         session, self._session = self._session, None
         if session is not None:
-            self._server.router.disconnect(session, self, reason, with_will)
+            self._door.router.disconnect(session, self, reason, with_will)
 
     def _hang_up(self) -> None:
         """Let what was sent arrive, for a little while: a peer that is gone never reads it."""
         self._flush()
         self._let_go()
-        self._connection_due = self._server.seconds() + self._server.limits.farewell_time
+        self._connection_due = self._door.seconds() + self._door.limits.farewell_time
         self.transport.loseConnection()
 
     def _abort(self, reason: str) -> None:

@@ -45,8 +45,8 @@ class Identity(Struct, frozen=True):
 class Policy(Protocol):
     """The rules of one door.
 
-    ``connect``, ``subscribe`` and ``publish`` are asked; the other methods are told, and what they raise is logged and
-    goes no further.
+    ``connect``, ``subscribe`` and ``publish`` are asked. The other methods are told, and a policy that does not listen
+    inherits them; what they raise is logged and goes no further.
     """
 
     def connect(self, packet: Connect, peer: str) -> Identity | ConnectCode:
@@ -60,25 +60,31 @@ class Policy(Protocol):
 
     def published(self, identity: Identity, packet: Publish) -> None:
         """An allowed message has come; once, also where it was sent twice at QoS 2."""
+        return
 
     def connected(self, identity: Identity) -> None:
         """The client has its CONNACK."""
+        return
 
     def subscribed(self, identity: Identity, topic_filters: tuple[str, ...]) -> None:
         """The client has its SUBACK for these filters, those that were refused left out."""
+        return
 
     def unsubscribed(self, identity: Identity, topic_filters: tuple[str, ...]) -> None:
         """The client has its UNSUBACK for these filters, those that it never had left out."""
+        return
 
     def pinged(self, identity: Identity) -> None:
         """The client says that it is alive."""
+        return
 
     def ended(self, identity: Identity, reason: str) -> None:
         """The connection is over, however it went."""
+        return
 
 
-class OpenPolicy:
-    """Any client identifier, any topic, anonymous. Also what other policies may be derived from."""
+class OpenPolicy(Policy):
+    """Any client identifier, any topic, anonymous; it listens to nothing. Also what other policies may derive from."""
 
     def connect(self, packet: Connect, peer: str) -> Identity | ConnectCode:
         """Everybody is welcome."""
@@ -91,21 +97,3 @@ class OpenPolicy:
     def publish(self, identity: Identity, packet: Publish) -> Verdict:
         """Everything may be said."""
         return _ALLOW
-
-    def published(self, identity: Identity, packet: Publish) -> None:
-        """Nobody listens."""
-
-    def connected(self, identity: Identity) -> None:
-        """Nobody listens."""
-
-    def subscribed(self, identity: Identity, topic_filters: tuple[str, ...]) -> None:
-        """Nobody listens."""
-
-    def unsubscribed(self, identity: Identity, topic_filters: tuple[str, ...]) -> None:
-        """Nobody listens."""
-
-    def pinged(self, identity: Identity) -> None:
-        """Nobody listens."""
-
-    def ended(self, identity: Identity, reason: str) -> None:
-        """Nobody listens."""

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from sdcpd.codec.status import Phase
 from sdcpd.fleet import Fleet, Reachability
-from sdcpd.web.metrics import Door
+from sdcpd.web.doors import Door
 
 __all__ = ["Families"]
 

@@ -10,27 +10,17 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
 from sdcpd.fleet import Fleet
 from sdcpd.web.answer import Answer
+from sdcpd.web.doors import Door
 from sdcpd.web.routes import Call, Route
 
 if TYPE_CHECKING:
     from sdcpd.web.families import Families
 
-__all__ = ["Door", "MetricsApi"]
+__all__ = ["MetricsApi"]
 
 _CONTENT = "text/plain; version=1.0.0; charset=utf-8"
-
-
-class Door(Struct, frozen=True):
-    """What one port of the MQTT server has to tell. Sizes in bytes."""
-
-    accepted: int
-    connections: int
-    queued_bytes: int
-    violations: Mapping[str, int]
 
 
 class MetricsApi:

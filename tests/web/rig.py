@@ -43,7 +43,8 @@ from sdcpd.orders import Orders
 from sdcpd.pictures import Pictures
 from sdcpd.plate import Gate
 from sdcpd.web.app import WebApp
-from sdcpd.web.metrics import Door, MetricsApi
+from sdcpd.web.doors import Door
+from sdcpd.web.metrics import MetricsApi
 from tests.fakes import FakeKeyRecords
 from tests.sliced import goo_file
 

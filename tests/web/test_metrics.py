@@ -9,7 +9,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from sdcpd.broker import Violation
-from sdcpd.web.metrics import Door
+from sdcpd.web.doors import Door
 from tests.web.rig import MARS, SATURN, Rig, WebCase, printing
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "operations.md"
