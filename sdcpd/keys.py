@@ -162,13 +162,17 @@ class Keys:
     def revoke(self, reference: str) -> Deferred[Key]:
         """Take a key out of force at once; fires with it when that is on the disk. Raises ``KeyMissing``."""
         key = self.get(reference)
+        return self._records.write(self._ended(key)).addCallback(lambda _: key)
+
+    def _ended(self, key: Key) -> Key:
+        """The key is in force no more, and everybody hears of it; what is to be written."""
         del self._keys[key.id]
         for observer in list(self._observers):
             try:
                 observer(key)
             except Exception:
                 _log.failure("Somebody who was told of a revoked key failed")
-        return self._records.write(replace(key, revoked=self._wall())).addCallback(lambda _: key)
+        return replace(key, revoked=self._wall())
 
     def subscribe(self, observer: Callable[[Key], object]) -> Callable[[], None]:
         """Call ``observer`` with each key that is revoked; the result ends that."""
@@ -177,13 +181,10 @@ class Keys:
 
     def replace_admin(self) -> tuple[str, Deferred[None]]:
         """Another key of the name ``ADMIN`` in the place of the one before, in force at once; the key itself."""
-        old = [key for key in self._keys.values() if key.name == ADMIN]
-        for key in old:
-            del self._keys[key.id]
+        old = [self._ended(key) for key in self.list() if key.name == ADMIN]
         new, text = self._new(ADMIN, ("admin",), ())
         self._keys[new.id] = new
-        now = self._wall()
-        return text, self._records.write(*(replace(key, revoked=now) for key in old), new)
+        return text, self._records.write(*old, new)
 
 
 def ensure_admin(keys: Keys, path: Path) -> None:

@@ -1,16 +1,16 @@
 """What systemd is told of the daemon: that it is ready, how it is, that it lives, that it reloads or stops.
 
 One decision: the service manager only learns what is so, and never holds anything up. Each message is one datagram that
-is sent without waiting; one that finds the queue full is sent again a second later, and where nobody listens (no
-``$NOTIFY_SOCKET``) nothing is said and nothing is done. The protocol is sd_notify(3) and sd_watchdog_enabled(3), of
-which two small functions remain here; the libraries for it on PyPI are left by their authors or bind libsystemd.
+is sent without waiting. Those that find the queue full are sent again a second later, of each kind the last one; and
+where nobody listens (no ``$NOTIFY_SOCKET``) nothing is said and nothing is done. The protocol is sd_notify(3) and
+sd_watchdog_enabled(3), of which two small functions remain here; the libraries for it on PyPI are left by their authors
+or bind libsystemd.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-from collections import deque
 from collections.abc import Callable, Mapping
 
 from twisted.application.service import Service
@@ -44,7 +44,7 @@ class Notifier:
     def __init__(self, address: str, clock: IReactorTime) -> None:
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         self._clock = clock
-        self._unsent: deque[bytes] = deque()
+        self._unsent: dict[tuple[str, ...], bytes] = {}
         self._socket: socket.socket | None = None
         self._again: IDelayedCall | None = None
         if address.startswith(("/", "@")):
@@ -59,17 +59,20 @@ class Notifier:
         return self._socket is not None
 
     def tell(self, *fields: str) -> None:
-        """Send ``NAME=value`` lines in one message."""
+        """Send ``NAME=value`` lines in one message; it takes the place of one with these names that could not leave."""
         if self._socket is None:
             return
-        self._unsent.append("\n".join(fields).encode())
-        if len(self._unsent) == 1:
+        waiting, kind = bool(self._unsent), tuple(field.partition("=")[0] for field in fields)
+        self._unsent.pop(kind, None)
+        self._unsent[kind] = "\n".join(fields).encode()
+        if not waiting:
             self._send()
 
     def _send(self) -> None:
         while self._unsent and self._socket is not None:
+            kind, message = next(iter(self._unsent.items()))
             try:
-                self._socket.sendto(self._unsent[0], self._address)
+                self._socket.sendto(message, self._address)
             except BlockingIOError:
                 self._again = self._clock.callLater(AGAIN, self._send)
                 return
@@ -77,7 +80,7 @@ class Notifier:
                 _log.warn("systemd cannot be told anything more: {error}", error=error)
                 self.close()
                 return
-            self._unsent.popleft()
+            del self._unsent[kind]
 
     def close(self) -> None:
         """Say nothing any more."""

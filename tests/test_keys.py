@@ -235,12 +235,24 @@ class AdminTests(KeysCase):
     def test_lost_file(self) -> None:
         """Who has lost the file deletes nothing else: the next start makes another key and revokes the lost one."""
         first = self.ensure()
+        (lost,) = self.keys.list()
         self.path.unlink()
         second = self.ensure()
         self.assertNotEqual(first, second)
         self.assertIsNone(self.keys.find(first))
         self.assertEqual([key.name for key in self.keys.list()], ["admin"])
         self.assertEqual(self.ensure(), second)
+        self.assertEqual(self.records.kept[lost.id].revoked, wall())
+
+    def test_told(self) -> None:
+        """Who uses the admin's key that is replaced is told of its end, as of any other."""
+        self.ensure()
+        (lost,) = self.keys.list()
+        told: list[Key] = []
+        self.keys.subscribe(told.append)
+        self.path.unlink()
+        ensure_admin(self.keys, self.path)
+        self.assertEqual(told, [lost])
 
     def test_useless_file(self) -> None:
         """A file with no key, with a foreign one or with one that is no admin's is replaced."""
