@@ -45,4 +45,5 @@ class Gate:
 def target_of(printer: Printer) -> Target:
     """A printer, as far as files matter."""
     announcement = printer.announcement
-    return Target(printer.slug, announcement.machine_name or announcement.name, announcement.resolution)
+    model = announcement.machine_name or announcement.name
+    return Target(printer.slug, printer.name, model, announcement.resolution)

@@ -1,8 +1,8 @@
 """Whether a sliced file suits a printer, before the printer hears of it.
 
-One decision: what would fail or hurt the machine (another resolution, a print taller than the machine, a format that it
-cannot read) refuses; what is only a name or a small difference warns, because names in files are free text and two
-machines with one screen may differ in nothing but the vat (reference formats.md 7, users.md P39).
+One decision: what would fail or hurt the machine (another resolution, a print taller than the machine) refuses; what is
+only a name or a small difference warns, because names in files are free text and two machines with one screen may
+differ in nothing but the vat (reference formats.md 7, users.md P39).
 """
 
 from __future__ import annotations
@@ -63,11 +63,18 @@ class Target(Struct, frozen=True):
     """A printer, as far as it matters here."""
 
     slug: str
+    name: str
+    """As people call it."""
     model: str = ""
     """As it announces itself, such as ``ELEGOO Saturn 3 Ultra``."""
-    resolution: tuple[int, int] | None = None
-    formats: frozenset[str] = frozenset()
-    """The formats that it says it reads, in small letters; empty if it does not say."""
+    announced: tuple[int, int] | None = None
+    """The pixels that it says it has."""
+
+    @property
+    def resolution(self) -> tuple[int, int] | None:
+        """Its pixels, by its own word or its model's; None if nobody knows, as before it was ever seen."""
+        machine = known_machine(self.model)
+        return self.announced or (machine.resolution if machine is not None else None)
 
 
 class Finding(Struct, frozen=True):
@@ -96,28 +103,24 @@ def judge(sliced: SlicedFile, target: Target, height: float | None = None) -> Fi
     machine = known_machine(target.model)
     refusals: list[Finding] = []
     warnings: list[Finding] = []
-    if target.formats and sliced.format not in target.formats:
-        expected = " or ".join(sorted(target.formats))
-        message = f"{target.slug} reads {expected} files, this is a {sliced.format} file."
-        refusals.append(Finding("unsupported_format", message, expected, sliced.format))
-    resolution = target.resolution or (machine.resolution if machine is not None else None)
+    resolution = target.resolution
     if sliced.resolution is not None and resolution is not None and sliced.resolution != resolution:
         found, expected = _by(sliced.resolution), _by(resolution)
-        message = f"The file is sliced for {found} pixels, {target.slug} has {expected}."
+        message = f"The file is sliced for {found} pixels, {target.name} has {expected}."
         refusals.append(Finding("wrong_resolution", message, expected, found))
     tall = height if height is not None else sliced.height
     if machine is not None and tall is not None and tall > machine.bed[2] + HEIGHT_ROOM:
         found, expected = f"{tall:g} mm", f"at most {machine.bed[2]:g} mm"
-        message = f"The print is {found} high, {target.slug} ({machine.name}) prints {expected}."
+        message = f"The print is {found} high, {target.name} ({machine.name}) prints {expected}."
         refusals.append(Finding("too_tall", message, expected, found))
     if refusals:
         return Findings(tuple(refusals))
     if target.model and _plain(sliced.machine or "") not in (*_NO_NAMES, _plain(target.model)):
-        message = f"The file is sliced for the machine {sliced.machine}, {target.slug} is a {target.model}."
+        message = f"The file is sliced for the machine {sliced.machine}, {target.name} is a {target.model}."
         warnings.append(Finding("other_machine", message, target.model, sliced.machine or ""))
     if machine is not None and sliced.bed is not None and not _alike(sliced.bed, machine.bed):
         found, expected = _mm(sliced.bed), _mm(machine.bed)
-        message = f"The file is sliced for a bed of {found}, {target.slug} ({machine.name}) has {expected}."
+        message = f"The file is sliced for a bed of {found}, {target.name} ({machine.name}) has {expected}."
         warnings.append(Finding("other_bed", message, expected, found))
     return Findings((), tuple(warnings))
 
@@ -127,25 +130,25 @@ def suits(
 ) -> tuple[str, ...]:
     """The warnings about a file for ``target``, or for whichever of the ``known`` printers if none is named.
 
-    Raises ``WrongFile``, which names those of the known printers that the file suits.
+    Raises ``WrongFile``, which names those of the known printers that the file is known to suit.
     """
-    known = tuple(known)
-    compatible = tuple(other.slug for other in known if not judge(sliced, other, height).refusals)
+    possible = [(other, not judge(sliced, other, height).refusals) for other in known]
     if target is None:
-        if known and not compatible:
+        if possible and not any(fits for _, fits in possible):
             return ("None of the known printers can print this file.",)
         return ()
     findings = judge(sliced, target, height)
     if findings.refusals:
         first = findings.refusals[0]
-        others = f"It can be printed on: {', '.join(compatible)}. Or slice" if compatible else "Slice"
-        hint = f"{others} it for {target.model or target.slug}."
+        suited = [other for other, fits in possible if fits and other.resolution is not None]
+        others = f"It can be printed on: {', '.join(other.name for other in suited)}. Or slice" if suited else "Slice"
+        hint = f"{others} it for {target.model or target.name}."
         raise WrongFile(
             " ".join(finding.message for finding in findings.refusals),
             first.code,
             first.expected,
             first.found,
-            compatible,
+            tuple(other.slug for other in suited),
             hint,
         )
     return tuple(finding.message for finding in findings.warnings)

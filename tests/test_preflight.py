@@ -10,9 +10,9 @@ from sdcpd.errors import WrongFile
 from sdcpd.preflight import MACHINES, Target, judge, known_machine, suits
 from tests.sliced import goo_file
 
-S3U = Target("saturn", "ELEGOO Saturn 3 Ultra", (11520, 5120))
-S4U = Target("tilting", "ELEGOO Saturn 4 Ultra", (11520, 5120))
-MARS = Target("mars", "ELEGOO Mars 4 Max", (5760, 3600))
+S3U = Target("saturn", "Attic", "ELEGOO Saturn 3 Ultra", (11520, 5120))
+S4U = Target("tilting", "Tilting one", "ELEGOO Saturn 4 Ultra", (11520, 5120))
+MARS = Target("mars", "Cellar", "ELEGOO Mars 4 Max", (5760, 3600))
 FILE = read_head(BytesSource(goo_file()))
 
 
@@ -32,12 +32,12 @@ class JudgeTests(SynchronousTestCase):
         """Another resolution is refused with both, whatever the name says."""
         (found,) = judge(FILE, MARS).refusals
         self.assertEqual((found.code, found.expected, found.found), ("wrong_resolution", "5760x3600", "11520x5120"))
-        self.assertIn("mars", found.message)
+        self.assertEqual(found.message, "The file is sliced for 11520x5120 pixels, Cellar has 5760x3600.")
 
     def test_resolution_by_model(self) -> None:
         """A printer that does not tell its resolution is known by its model."""
-        self.assertEqual(codes(FILE, Target("mars", "ELEGOO Mars 4 Max"))[0], ["wrong_resolution"])
-        self.assertEqual(codes(FILE, Target("odd", "Some other machine"))[0], [])
+        self.assertEqual(codes(FILE, Target("mars", "Cellar", "ELEGOO Mars 4 Max"))[0], ["wrong_resolution"])
+        self.assertEqual(codes(FILE, Target("odd", "Odd", "Some other machine"))[0], [])
 
     def test_height(self) -> None:
         """A print that is higher than the machine is refused, by the last layer if it is known, else by the head."""
@@ -56,12 +56,6 @@ class JudgeTests(SynchronousTestCase):
         for bed, warned in (((218.0, 123.0, 250.0), []), ((200.0, 122.88, 250.0), ["other_bed"])):
             self.assertEqual(codes(structs.replace(FILE, bed=bed), S3U), ([], warned))
 
-    def test_format(self) -> None:
-        """A format that the printer says it does not read is refused; one that says nothing gets everything."""
-        only = structs.replace(S3U, formats=frozenset({"ctb"}))
-        self.assertEqual(codes(FILE, only)[0], ["unsupported_format"])
-        self.assertEqual(codes(FILE, structs.replace(only, formats=frozenset({"goo", "ctb"})))[0], [])
-
     def test_unknown(self) -> None:
         """What a file does not tell is nothing against it."""
         bare = SlicedFile(format="ctb", version="4")
@@ -79,9 +73,12 @@ class SuitsTests(SynchronousTestCase):
         error = self.assertRaises(WrongFile, suits, FILE, MARS, (S3U, MARS, S4U))
         self.assertEqual((error.reason, error.expected, error.found), ("wrong_resolution", "5760x3600", "11520x5120"))
         self.assertEqual(error.compatible, ("saturn", "tilting"))
-        self.assertIn("saturn, tilting", error.hint)
+        self.assertIn("It can be printed on: Attic, Tilting one. Or slice", error.hint)
         alone = self.assertRaises(WrongFile, suits, FILE, MARS, (MARS,))
         self.assertEqual(alone.compatible, ())
+        never_seen = Target("barn", "Barn")
+        unsure = self.assertRaises(WrongFile, suits, FILE, MARS, (never_seen, MARS, Target("s", "By model", S3U.model)))
+        self.assertEqual(unsure.compatible, ("s",))
 
     def test_warnings(self) -> None:
         """What only warns is told in sentences."""
@@ -94,3 +91,4 @@ class SuitsTests(SynchronousTestCase):
         self.assertEqual(suits(FILE, None, ()), ())
         self.assertEqual(suits(FILE, None, (MARS, S3U)), ())
         self.assertEqual(len(suits(FILE, None, (MARS,))), 1)
+        self.assertEqual(suits(FILE, None, (MARS, Target("barn", "Barn"))), ())

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 from twisted.web.iweb import IRequest
 
+from sdcpd.errors import UnknownFormat
 from sdcpd.web.access import has_key
 from sdcpd.web.answer import JSON, Answer, header_of
 from sdcpd.web.errors import ErrorBody, Form, Refusal
@@ -42,8 +43,6 @@ _ALWAYS: Mapping[str, tuple[int, str]] = {
     "printer_offline": (409, NOT_OPERATIONAL),
 }
 """What clients know by heart."""
-_KINDS = frozenset({"unknown_format", "unsupported_format"})
-"""Files of a kind that the printer does not take."""
 _STATUSES = {401: 403, 422: 400, 502: 409}
 """Where the real server has another code."""
 _PLAIN = "text/plain"
@@ -57,7 +56,7 @@ def said(status: int, body: ErrorBody) -> tuple[int, str]:
     known = _ALWAYS.get(body.code)
     if known is not None:
         return known
-    return 415 if body.code in _KINDS else _STATUSES.get(status, status), body.sentence
+    return 415 if body.code == UnknownFormat.code else _STATUSES.get(status, status), body.sentence
 
 
 def no(status: int, message: str) -> Refusal:
