@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
-from tests.bench import files, mqtt, pictures, polls, printers, startup, status
+from tests.bench import farm, files, mqtt, pictures, polls, printers, startup, status
 from tests.bench.table import FULL, QUICK, Comparison, Scale, Table, render, say
 
 __all__ = ["main"]
@@ -24,6 +24,7 @@ ROWS: Mapping[str, Callable[[Scale], Table | Comparison]] = {
     "printers": printers.run,
     "status": status.run,
     "polls": polls.run,
+    "farm": farm.run,
     "files": files.run,
     "pictures": pictures.run,
 }

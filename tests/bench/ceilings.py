@@ -109,6 +109,31 @@ class Waiting(Resource):
         request.write(self._body)
 
 
+class Farm(Resource):
+    """What lookers of a farm ask for: the same bytes each time, at once or after so many seconds."""
+
+    isLeaf = True
+
+    def __init__(self, answers: dict[bytes, tuple[bytes, float]]) -> None:
+        super().__init__()
+        self._answers = answers
+
+    def render_GET(self, request: Any) -> Any:
+        body, delay = self._answers[request.path]
+        request.setHeader(b"content-type", b"application/json")
+        request.setHeader(b"content-length", b"%d" % len(body))
+        if not delay or b"since" not in request.args:
+            return body
+        reactor.callLater(delay, self._answer, request, body)
+        return NOT_DONE_YET
+
+    @staticmethod
+    def _answer(request: Any, body: bytes) -> None:
+        if request.channel is not None:
+            request.write(body)
+            request.finish()
+
+
 class Received(server.Request):
     """A request whose body goes to a file and through MD5 as it arrives, and is kept nowhere else."""
 
@@ -170,17 +195,28 @@ def _factory(kind: str, argument: str) -> Any:
             return Site(_klein(_answers(argument)))
         case "polls":
             return Site(Waiting(Path(argument).read_bytes()))
+        case "farm":
+            told = json.loads(Path(argument).read_text())
+            return Site(Farm({path.encode(): (body.encode(), delay) for path, (body, delay) in told.items()}))
         case "files":
             Received.target = Path(argument) / "received"
             return Site(File(argument), requestFactory=Received)
     raise SystemExit(f"no such ceiling: {kind}")
 
 
-def _main() -> None:
-    factory = _factory(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "")
+def _listen(kind: str, argument: str) -> int:
+    factory = _factory(kind, argument)
     factory.noisy = False
-    port = reactor.listenTCP(0, factory, backlog=1024, interface="127.0.0.1")
-    sys.stdout.write(json.dumps({"port": port.getHost().port}) + "\n")
+    port: int = reactor.listenTCP(0, factory, backlog=1024, interface="127.0.0.1").getHost().port
+    return port
+
+
+def _main() -> None:
+    kind, argument = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ""
+    ports = {"port": _listen(kind, argument)}
+    if kind == "farm":  # a farm has two doors
+        ports["mqtt"] = _listen("mqtt", "")
+    sys.stdout.write(json.dumps(ports) + "\n")
     sys.stdout.flush()
     reactor.run()
 

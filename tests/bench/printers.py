@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from tests.bench.generator import targets
+from tests.bench.board import targets
 from tests.bench.processes import Bench, Child, Daemon
 from tests.bench.table import Line, Scale, Table, say
 
@@ -29,9 +29,9 @@ class _Found(Struct, frozen=True):
     load: float
 
 
-def farm(bench: Bench, count: int, interval: float = 30.0) -> tuple[Daemon, Child]:
+def farm(bench: Bench, count: int, interval: float = 30.0, *options: str) -> tuple[Daemon, Child]:
     """A daemon, and so many printers that it has found, invited and greeted."""
-    printers = bench.load("generator", str(count))
+    printers = bench.load("generator", str(count), *options)
     daemon = bench.daemon(targets(count, int(printers.hear()["port"])), interval)
     daemon.wait_ready()
     ready = printers.ask(do="ready", seconds=_CONNECT)["ready"]

@@ -143,6 +143,15 @@ class Child:
         lines = Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()[1:]
         return {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
 
+    def wakeups(self) -> int:
+        """How many times one of its threads has gone to sleep, which is as often as it was woken."""
+        texts = [path.read_text() for path in Path(f"/proc/{self.pid}/task").glob("*/status")]
+        return sum(int(text.partition("\nvoluntary_ctxt_switches:")[2].split()[0]) for text in texts)
+
+    def written(self) -> int:
+        """Bytes that it has caused to be written to a disk."""
+        return int(Path(f"/proc/{self.pid}/io").read_text().partition("\nwrite_bytes:")[2].split()[0])
+
     def settle(self, within: float = 30.0, look: float = 0.4) -> None:
         """Wait until it has next to nothing to do."""
         deadline = time.monotonic() + within
@@ -281,8 +290,13 @@ class Bench:
 
     def server(self, module: str, *arguments: str) -> tuple[Child, int]:
         """A module of this package that is a server, on the measured core, and its port."""
+        child, ports = self.servers(module, *arguments)
+        return child, ports["port"]
+
+    def servers(self, module: str, *arguments: str) -> tuple[Child, dict[str, int]]:
+        """The same, where it has several ports; they have names."""
         child = self._module(module, self.core, *arguments)
-        return child, int(child.hear()["port"])
+        return child, child.hear()
 
     def rival(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> Child:
         """A server of somebody else, on the measured core."""
