@@ -1,9 +1,10 @@
 """The truth about every printer: one frozen value each, replaced whole, with versions instead of a log.
 
 One decision: "what is new?" is a filter over the fleet. A change takes the next version when it is *published*;
-changes of one printer that follow each other within ``TICK`` are published together (latest wins), edges at
-once. Happenings that must not be merged away stand beside it in a bounded ring with the same counter, and
-whoever waits for news hears of both in the reactor turn that made them (DESIGN.md section 3).
+changes that follow each other within ``TICK``, of all printers, are published together (latest wins), edges at once:
+who watches a hundred printers that print is woken twice a second, not a hundred times. Happenings that must not be
+merged away stand beside it in a bounded ring with the same counter, and whoever waits for news hears of both in the
+reactor turn that made them (DESIGN.md section 3).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from sdcpd.waiters import Waiters
 __all__ = ["EVERYONE", "TICK", "Beforehand", "Event", "Fleet", "Printer", "Reachability"]
 
 TICK = 0.5
-"""Seconds between two publications of one printer, unless an edge is among its changes."""
+"""Seconds between two publications, unless an edge is among the changes."""
 MOST = 2000
 """Printers at which strangers are no longer taken in: somebody may invent one with each datagram."""
 RING = 5000
@@ -88,8 +89,8 @@ class Fleet:
         self._heard: dict[str, tuple[float, float]] = {}
         self.last_heard = 0.0
         """When any printer was last heard of, in seconds since the epoch; 0 before that."""
-        self._published: dict[str, float] = {}
-        self._late: dict[str, IDelayedCall] = {}
+        self._published = float("-inf")
+        self._late: IDelayedCall | None = None
         self._observers: list[Observer] = []
         self._untold: deque[tuple[Printer | None, Printer]] = deque()
         self._telling = False
@@ -318,23 +319,28 @@ class Fleet:
     def _schedule(self, mainboard_id: str) -> None:
         if self.stopped or mainboard_id not in self._unpublished:
             return  # or an observer's own change has published this one as well
-        now = self._clock.seconds()
-        due = self._published.get(mainboard_id, now - TICK) + TICK
-        late = self._late.get(mainboard_id)
-        if self._unpublished[mainboard_id] or due <= now:
-            if late is not None:
-                late.cancel()
-            self._publish(mainboard_id)
-        elif late is None:
-            self._late[mainboard_id] = self._clock.callLater(due - now, self._publish, mainboard_id)
+        due = self._published + TICK - self._clock.seconds()
+        if self._unpublished[mainboard_id]:
+            self._publish([mainboard_id])
+        elif due <= 0:
+            self._publish_all()
+        elif self._late is None:
+            self._late = self._clock.callLater(due, self._publish_all)
 
-    def _publish(self, mainboard_id: str) -> None:
-        self._late.pop(mainboard_id, None)
-        self._unpublished.pop(mainboard_id, None)
-        self.version += 1
-        self._printers[mainboard_id] = replace(self._printers[mainboard_id], version=self.version)
-        self._published[mainboard_id] = self._clock.seconds()
-        self._waiters.wake(mainboard_id)
+    def _publish_all(self) -> None:
+        self._publish(list(self._unpublished))
+
+    def _publish(self, mainboard_ids: list[str]) -> None:
+        for mainboard_id in mainboard_ids:
+            del self._unpublished[mainboard_id]
+            self.version += 1
+            self._printers[mainboard_id] = replace(self._printers[mainboard_id], version=self.version)
+        self._published = self._clock.seconds()
+        if not self._unpublished and self._late is not None:
+            if self._late.active():
+                self._late.cancel()
+            self._late = None
+        self._waiters.wake(*mainboard_ids)
 
     # -- waiting ---------------------------------------------------------------------------------------------
 
@@ -373,8 +379,8 @@ class Fleet:
 
     def stop(self) -> None:
         """Release everybody who waits, and publish nothing more."""
-        for late in self._late.values():
-            late.cancel()
-        self._late.clear()
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
         self.stopped = True
         self._waiters.wake_all()

@@ -57,9 +57,9 @@ class Waiters:
         self._waiting[key] = _Waiter(wanted, deferred)
         return deferred.addBoth(forget)
 
-    def wake(self, subject: str) -> None:
-        """There is news of ``subject``."""
-        self._news.add(subject)
+    def wake(self, *subjects: str) -> None:
+        """There is news of these."""
+        self._news.update(subjects)
         if self._due or self._releasing:
             return  # the end of the release sees to it
         if self._clock.seconds() < self._rested:

@@ -150,18 +150,45 @@ class PublishingTests(FleetCase):
         self.assertEqual(self.fleet.version, self.start + 1)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_each_its_own_tick(self) -> None:
-        """A busy printer does not hold back another."""
+    def test_common_tick(self) -> None:
+        """Who watches a farm hears of it twice a second, however many printers print; nobody waits longer than that."""
+        ids = [f"{number:016X}" for number in range(16)]
+        for mainboard_id in ids:
+            self.fleet.announced(announced(mainboard_id), "10.0.0.2")
+            self.fleet.change(mainboard_id, status=printing(1), reachability=ONLINE)
+        woken: list[tuple[float, int]] = []
+
+        def wait() -> None:
+            version = self.fleet.version
+            self.fleet.changed(version, None).addCallback(wake, version)
+
+        def wake(_: None, since: int) -> None:
+            woken.append((self.clock.seconds(), len(self.fleet.since(since))))
+            wait()
+
+        self.clock.advance(1)
+        wait()
+        for layer in (2, 3):
+            for mainboard_id in ids:
+                self.fleet.change(mainboard_id, status=printing(layer))
+                self.clock.advance(1 / 16)
+        self.clock.advance(TICK)
+        self.assertEqual(woken, [(1.0, 1), (1.5, 7), (2.0, 8), (2.5, 8), (3.0, 8)])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_edge_among_others(self) -> None:
+        """A printer that begins or ends something is told at once; what the others say meanwhile waits for its turn."""
         self.fleet.announced(announced(B), "10.0.0.2")
         self.clock.advance(1)
         self.fleet.change(A, status=printing(2))
-        self.fleet.change(B, status=Status((0,), 1))
         before = self.fleet.version
         self.clock.advance(0.1)
         self.fleet.change(A, status=printing(3))
         self.assertEqual(self.fleet.version, before)
-        self.clock.advance(TICK)
-        self.assertEqual([p.id for p in self.fleet.since(before)], [A])
+        self.fleet.change(B, reachability=ONLINE)
+        self.assertEqual([p.id for p in self.fleet.since(before)], [B])
+        self.clock.advance(TICK - 0.1)
+        self.assertEqual([p.id for p in self.fleet.since(before + 1)], [A])
 
     def test_since(self) -> None:
         """What is new since a version is the printers that changed after it, each once."""
