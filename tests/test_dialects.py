@@ -5,7 +5,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from sdcpd.codec.sdcp import Announcement
-from sdcpd.codec.status import Generation, PrintInfo, Status, TransferInfo
+from sdcpd.codec.status import Generation, PrintInfo, Status, TransferInfo, status_from
 from sdcpd.dialects import (
     FLAGS,
     WORDS,
@@ -218,6 +218,7 @@ class NumberTests(SynchronousTestCase):
         """The board's thermometers are told under its names; what is no number, or no thermometer, is not."""
         told = Status((0,), extra={"TempOfUVLED": 41, "TempOfBox": 28.5, "TempOfTank": "warm", "TempOfMoon": 4.0})
         self.assertEqual(sensors_of(printer(told)), {"TempOfUVLED": 41.0, "TempOfBox": 28.5})
+        self.assertEqual(sensors_of(printer(status_from({"TempOfBox": 10**400}))), {"TempOfBox": 2.0**63})
         self.assertEqual(sensors_of(printer(Status((0,), extra={"TempOfBox": True}))), {})
         self.assertEqual(sensors_of(printer(None)), {})
 

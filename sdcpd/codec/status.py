@@ -8,9 +8,10 @@ mean different things in V1 and V3 (reference sdcp.md, 4.3, 4.4, appendix B).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum, IntEnum
 from itertools import islice
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -33,10 +34,14 @@ __all__ = [
 UNTOLD = -1
 """Stands for a state number that the board left out or wrote unreadably: nobody may take that for idle."""
 
+T = TypeVar("T")
+
 _LARGEST = 2**63 - 1
 _LONGEST = 256
 _MOST = 64
 _DEEPEST = 4
+_IN_ALL = 256
+_AS_LONG_AS_A_VALUE = 32
 
 
 class Generation(Enum):
@@ -180,16 +185,46 @@ def outcome_of(status: Status, generation: Generation) -> Outcome:
     return _OUTCOMES[generation].get(status.print.status, Outcome.NONE)
 
 
-def bounded(value: object, depth: int = _DEEPEST) -> object:
-    """The same JSON value without what could hurt its keeper: endless texts and lists, nesting without a bottom."""
-    if isinstance(value, str):
-        return value[:_LONGEST]
-    if isinstance(value, dict):
-        kept = islice(value.items(), _MOST) if depth else ()
-        return {str(key)[:_LONGEST]: bounded(item, depth - 1) for key, item in kept}
-    if isinstance(value, list):
-        return [bounded(item, depth - 1) for item in value[:_MOST]] if depth else []
-    return value
+class _Kept:
+    """What is kept of one message: so many values in all, however they are nested; a long text counts as several."""
+
+    def __init__(self) -> None:
+        self._left = _IN_ALL
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more is kept."""
+        return self._left <= 0
+
+    def text(self, text: str) -> str:
+        """Its beginning."""
+        self._left -= len(text[:_LONGEST]) // _AS_LONG_AS_A_VALUE
+        return text[:_LONGEST]
+
+    def of(self, value: object, depth: int = _DEEPEST) -> object:
+        """The same JSON value without what could hurt its keeper."""
+        self._left -= 1
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return max(-_LARGEST, min(_LARGEST, value))
+        if isinstance(value, dict):
+            items = self._some(value.items(), depth)
+            return {self.text(str(key)): self.of(item, depth - 1) for key, item in items}
+        if isinstance(value, list):
+            return [self.of(item, depth - 1) for item in self._some(value, depth)]
+        return value
+
+    def _some(self, items: Iterable[T], depth: int) -> Iterator[T]:
+        for item in islice(items, _MOST if depth else 0):
+            if self.full:
+                return
+            yield item
+
+
+def bounded(value: object) -> object:
+    """The same JSON value without endless texts, numbers and lists, nesting without a bottom, and many small things."""
+    return _Kept().of(value)
 
 
 def _number(value: object) -> int | None:
@@ -208,10 +243,11 @@ def _number(value: object) -> int | None:
 class _Reader:
     """Takes known keys out of one object of a message and remembers what was not understood."""
 
-    def __init__(self, found: Mapping[str, object], prefix: str, extra: dict[str, object]) -> None:
+    def __init__(self, found: Mapping[str, object], prefix: str, extra: dict[str, object], kept: _Kept) -> None:
         self._left = dict(found)
         self._prefix = prefix
         self._extra = extra
+        self._kept = kept
 
     def number(self, key: str, otherwise: int = 0) -> int:
         value = self._left.pop(key, None)
@@ -242,23 +278,23 @@ class _Reader:
     def part(self, key: str) -> _Reader:
         value = self._left.pop(key, None)
         if isinstance(value, dict):
-            return _Reader(value, f"{self._prefix}{key}.", self._extra)
+            return _Reader(value, f"{self._prefix}{key}.", self._extra, self._kept)
         self._keep(key, value)
-        return _Reader({}, f"{self._prefix}{key}.", self._extra)
+        return _Reader({}, f"{self._prefix}{key}.", self._extra, self._kept)
 
     def rest(self) -> None:
         for key, value in self._left.items():
             self._keep(key, value)
 
     def _keep(self, key: str, value: object) -> None:
-        if value is not None and len(self._extra) < _MOST:
-            self._extra[(self._prefix + key)[:_LONGEST]] = bounded(value)
+        if value is not None and len(self._extra) < _MOST and not self._kept.full:
+            self._extra[self._kept.text(self._prefix + key)] = self._kept.of(value)
 
 
 def status_from(found: Mapping[str, object]) -> Status:
     """A ``Status`` from the decoded JSON object, whatever is missing, odd or new in it; never fails."""
     extra: dict[str, object] = {}
-    reader = _Reader(found, "", extra)
+    reader = _Reader(found, "", extra, _Kept())
     current = reader.numbers("CurrentStatus")
     previous = reader.number("PreviousStatus")
     info = reader.part("PrintInfo")

@@ -303,7 +303,7 @@ class MessageTests(SynchronousTestCase):
             ({"RequestID": "r", "Data": {"Ack": False}}, Response("r", None, None, {"Ack": False}, "")),
             ({"RequestID": "r", "Data": {"Ack": None}}, Response("r", None, None, {"Ack": None}, "")),
             ({"RequestID": "r", "Data": {"Ack": [0]}}, Response("r", None, None, {"Ack": [0]}, "")),
-            ({"RequestID": "r", "Data": {"Ack": 2**70}}, Response("r", None, None, {"Ack": 2**70}, "")),
+            ({"RequestID": "r", "Data": {"Ack": 2**70}}, Response("r", None, None, {"Ack": 2**63 - 1}, "")),
         ):
             with self.subTest(data=data):
                 self.assertEqual(decode_message("response", encoded({"Data": data})), response)

@@ -305,13 +305,29 @@ class ReadingTests(SynchronousTestCase):
             deep = [{"a": deep}]
         many = {str(n): "x" * 1000 for n in range(10_000)}
         status = status_from(
-            {"Deep": deep, "Many": many, "List": list(range(10_000)), "CurrentStatus": [0] * 10_000, **many}
+            {"Deep": deep, "Short": ["x"] * 10_000, "List": list(range(10_000)), "CurrentStatus": [0] * 10_000, **many}
         )
         self.assertEqual(status.extra["Deep"], [{"a": [{"a": []}]}])
-        self.assertEqual(len(status.extra), 64)
+        self.assertEqual((status.extra["Short"], status.extra["List"]), (["x"] * 64, list(range(64))))
         self.assertEqual(len(status.current), 64)
-        self.assertLess(len(msgspec.json.encode(status)), 40_000)
+        self.assertLess(len(msgspec.json.encode(status)), 8_000)
+        self.assertEqual(len(status_from(dict.fromkeys(many, 1)).extra), 64)
         self.assertEqual(bounded({"a": {"b": {"c": {"d": {"e": 1}}}}}), {"a": {"b": {"c": {"d": {}}}}})
+
+    def test_small_things(self) -> None:
+        """Anybody may invent printers by UDP: thousands of empty lists in each of them must not fill the memory."""
+        wide: dict[str, object] = {str(n): [[[] for _ in range(20)] for _ in range(20)] for n in range(63)}
+        for found in (wide, {"PrintInfo": wide, "FileTransferInfo": wide}, {"All": wide}):
+            self.assertLess(len(msgspec.json.encode(status_from(found).extra)), 2_000)
+            self.assertLess(len(msgspec.json.encode(bounded(found))), 2_000)
+
+    def test_endless_numbers(self) -> None:
+        """A number of a thousand digits is a large one; it must not become one that nothing can reckon with."""
+        huge = 10**1000
+        status = status_from({"TempOfBox": huge, "Other": [-huge, {"a": huge}], "PrintInfo": {"CurrentLayer": huge}})
+        most = 2**63 - 1
+        self.assertEqual(status.extra, {"TempOfBox": most, "Other": [-most, {"a": most}]})
+        self.assertEqual(status.print.current_layer, most)
 
     def test_compared(self) -> None:
         """The same message twice is no change; one more layer is."""
