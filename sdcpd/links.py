@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Protocol
 
 from twisted.internet.defer import Deferred, fail
@@ -40,7 +41,7 @@ from sdcpd.errors import (
     PrinterOffline,
 )
 from sdcpd.fleet import Fleet, Reachability
-from sdcpd.logs import logger
+from sdcpd.logs import Few, logger, shown
 
 __all__ = ["COMMAND_TIMEOUT", "SILENCE", "STATUS_PERIOD", "Link", "Links", "Session"]
 
@@ -54,6 +55,9 @@ DEAD = 2 * SILENCE
 """Seconds of silence after which the connection is given up: a printer that lost power says no farewell."""
 OFFLINE_AFTER = 45.0
 """Seconds without a word on any way after which a printer counts as offline."""
+
+_NOTICE = 500
+"""Characters of a printer's own words that the log has of each."""
 
 _log = logger("sdcpd.links")
 
@@ -76,13 +80,19 @@ class Link(Protocol):
 
 
 class Session:
-    """One printer's conversation over one link, from the link's opening to its end."""
+    """One printer's conversation over one link, from the link's opening to its end.
 
-    def __init__(self, link: Link, fleet: Fleet, clock: IReactorTime, wall: Callable[[], float]) -> None:
+    ``may`` says whether the log takes one more line of a kind that the printer can provoke.
+    """
+
+    def __init__(
+        self, link: Link, fleet: Fleet, clock: IReactorTime, wall: Callable[[], float], may: Callable[[str], bool]
+    ) -> None:
         self._link = link
         self._fleet = fleet
         self._clock = clock
         self._wall = wall
+        self._may = may
         self._pending: dict[str, tuple[Command, Deferred[Response]]] = {}
         self._changing: Command | None = None
         self._lost: str | None = None
@@ -120,9 +130,10 @@ class Session:
             except LinkLost:
                 return
             except PrinterError as error:
-                _log.warn(
-                    "{id} did not take {command}: {error}", id=self.mainboard_id, command=command.name, error=error
-                )
+                if self._may("greeting"):
+                    _log.warn(
+                        "{id} did not take {command}: {error}", id=self.mainboard_id, command=command.name, error=error
+                    )
 
     def request(self, command: Command, data: Mapping[str, object] | None = None) -> Deferred[Response]:
         """Send one command; fires with the response whose Ack is 0.
@@ -179,10 +190,8 @@ class Session:
     def received(self, kind: str, payload: bytes) -> None:
         """A message arrived on the topic of this kind; a malformed one is dropped, the session stays."""
         self.alive()
-        try:
-            message = decode_message(kind, payload)
-        except MalformedMessage as error:
-            _log.warn("{id} sent nonsense on {kind}: {error}", id=self.mainboard_id, kind=kind, error=error)
+        message = _decoded(self.mainboard_id, kind, payload, self._may)
+        if message is None:
             return
         if message.wire_id:
             self._wire_id = message.wire_id
@@ -199,8 +208,9 @@ class Session:
             case StatusReport(status=status) | AttributesReport(status=status) if status is not None:
                 self.reported = self._clock.seconds()
                 self._fleet.change(self.mainboard_id, status=status)
-            case Notice():
-                _log.info("{id} says on {kind}: {data}", id=self.mainboard_id, kind=message.kind, data=message.data)
+            case Notice() if self._may("notice"):
+                kind, data = shown(message.kind), shown(str(message.data), _NOTICE)
+                _log.info("{id} says on {kind}: {data}", id=self.mainboard_id, kind=kind, data=data)
             case _:
                 pass
 
@@ -237,6 +247,7 @@ class Links:
         self._wall = wall
         self._sessions: dict[str, Session] = {}
         self._present: set[str] = set()
+        self._few: dict[tuple[str, str], Few] = {}
 
     def __contains__(self, mainboard_id: object) -> bool:
         return mainboard_id in self._sessions
@@ -251,7 +262,7 @@ class Links:
         """A printer is ready for requests on this link; an older link of the same printer is closed."""
         mainboard_id = link.mainboard_id
         older = self._sessions.get(mainboard_id)
-        session = Session(link, self._fleet, self._clock, self._wall)
+        session = Session(link, self._fleet, self._clock, self._wall, partial(self.may, mainboard_id))
         self._sessions[mainboard_id] = session
         if older is not None:
             older.lost("the printer connected again")
@@ -266,10 +277,8 @@ class Links:
 
     def overheard(self, mainboard_id: str, kind: str, payload: bytes) -> None:
         """A printer that has no session yet says something: its status counts, the rest does not."""
-        try:
-            message = decode_message(kind, payload)
-        except MalformedMessage as error:
-            _log.warn("{id} sent nonsense on {kind}: {error}", id=mainboard_id, kind=kind, error=error)
+        message = _decoded(mainboard_id, kind, payload, partial(self.may, mainboard_id))
+        if message is None:
             return
         self._fleet.hear(mainboard_id)
         if isinstance(message, StatusReport):
@@ -281,7 +290,13 @@ class Links:
         if self._sessions.get(session.mainboard_id) is session:
             del self._sessions[session.mainboard_id]
             self._fleet.change(session.mainboard_id, reachability=Reachability.STALE)
-            _log.info("{id} is disconnected: {reason}", id=session.mainboard_id, reason=reason)
+            if self.may(session.mainboard_id, "disconnected"):
+                _log.info("{id} is disconnected: {reason}", id=session.mainboard_id, reason=reason)
+
+    def may(self, mainboard_id: str, about: str) -> bool:
+        """Whether the log takes one more line about this: the printer can provoke as many as it likes."""
+        few = self._few.setdefault((mainboard_id, about), Few(self._clock.seconds))
+        return few.may()
 
     def session(self, mainboard_id: str) -> Session:
         """The printer's open session; ``OwnedElsewhere`` or ``PrinterOffline`` if there is none."""
@@ -331,3 +346,12 @@ class Links:
         """End every link: the daemon stops."""
         for session in self:
             session.close(reason)
+
+
+def _decoded(mainboard_id: str, kind: str, payload: bytes, may: Callable[[str], bool]) -> Message | None:
+    try:
+        return decode_message(kind, payload)
+    except MalformedMessage as error:
+        if may("nonsense"):
+            _log.warn("{id} sent nonsense on {kind}: {error}", id=mainboard_id, kind=shown(kind), error=error)
+        return None

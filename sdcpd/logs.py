@@ -1,4 +1,4 @@
-"""The daemon's loggers and the one level they obey; what a line looks like in systemd's journal.
+"""The daemon's loggers and the one level they obey; lines that a peer can provoke; what one looks like in the journal.
 
 One decision: the level is a filter in front of Twisted's own log publisher, so ``[sdcpd] log_level`` works under
 twistd, a test runner or anything else that observes Twisted's log, and can change at a reload.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TextIO
 
 from twisted.logger import (
@@ -25,12 +25,79 @@ from twisted.logger import (
 )
 from zope.interface import implementer
 
-__all__ = ["LEVELS", "RECENT", "Journalled", "Recent", "console", "logger", "observer_for", "set_level"]
+__all__ = [
+    "LEVELS",
+    "LINES",
+    "RECENT",
+    "WHILE",
+    "Few",
+    "Journalled",
+    "Recent",
+    "console",
+    "logger",
+    "observer_for",
+    "set_level",
+    "shown",
+]
 
 LEVELS = {level.name: level for level in LogLevel.iterconstants()}
 
 _predicate = LogLevelFilterPredicate(defaultLogLevel=LogLevel.info)
-_observer = FilteringLogObserver(globalLogPublisher, [_predicate])
+
+LINES = 5
+"""Lines of one kind that a peer can provoke as often as it likes ..."""
+WHILE = 60.0
+"""... in so many seconds."""
+_SHOWN = 120
+
+
+class Few:
+    """Lets so many through in a while: lines that a peer can provoke, so that it cannot fill the disk with them."""
+
+    def __init__(self, seconds: Callable[[], float], most: int = LINES, within: float = WHILE) -> None:
+        self._seconds = seconds
+        self._most = most
+        self._within = within
+        self._began = 0.0
+        self._asked = 0
+        self.withheld = 0
+        """How many were not let through in the while before, if the last one begins a while; else 0."""
+
+    def may(self) -> bool:
+        """Whether one more may pass now."""
+        now = self._seconds()
+        self.withheld = 0
+        if not self._asked or now - self._began >= self._within:
+            self.withheld = max(self._asked - self._most, 0)
+            self._began, self._asked = now, 0
+        self._asked += 1
+        return self._asked <= self._most
+
+
+def shown(said: str, most: int = _SHOWN) -> str:
+    """What a peer calls itself or a topic, fit for the log: one line, not long, nothing that a terminal obeys."""
+    short = _in_one_line(said[:most])
+    return short if len(said) <= most else f"{short}..."
+
+
+def _in_one_line(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+@implementer(ILogObserver)
+class _Plain:
+    """Whatever somebody was called by a peer, it begins no line of its own and tells no terminal what to do."""
+
+    def __call__(self, event: LogEvent) -> None:
+        for name, value in event.items():
+            if isinstance(value, str) and not name.startswith("log_"):
+                event[name] = _in_one_line(value)
+        globalLogPublisher(event)
+
+
+_observer = FilteringLogObserver(_Plain(), [_predicate])
 
 
 @implementer(ILogObserver)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+from msgspec.structs import replace
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -10,6 +11,7 @@ from sdcpd.codec.sdcp import Command
 from sdcpd.errors import CommandInFlight, CommandRefused, CommandTimeout, LinkLost, PrinterOffline, PrinterUnknown
 from sdcpd.fleet import Fleet, Reachability
 from sdcpd.links import COMMAND_TIMEOUT, DEAD, OFFLINE_AFTER, SILENCE, Links, Session
+from sdcpd.logs import LINES, WHILE
 from tests.fakes import (
     HOME,
     ID,
@@ -88,7 +90,7 @@ class GreetingTests(LinksTestCase):
 
     def test_unknown_printer(self) -> None:
         """A printer of which no announcement is remembered is greeted with an empty Id."""
-        session = Session(FakeLink(self.links, OTHER_ID), self.fleet, self.clock, wall)
+        session = Session(FakeLink(self.links, OTHER_ID), self.fleet, self.clock, wall, lambda about: True)
         self.assertEqual(session.mainboard_id, OTHER_ID)
 
 
@@ -295,9 +297,48 @@ class ReportTests(LinksTestCase):
         session = self.link.open()
         for payload in (b"", b"\0", b"[]", b"{", b"\xff", b'{"a":' * 2000, b"[" * 1_000_000):
             session.received("status", payload)
-        self.assertEqual(len([line for line in lines if "nonsense" in line]), 7)
+        self.assertEqual(len([line for line in lines if "nonsense" in line]), LINES)
         self.link.says(status_json(1, 2))
         self.assertIn(ID, self.links)
+
+    def test_flood(self) -> None:
+        """A printer that talks without end fills no disk with it, and what it says later is in the log again."""
+        lines = logged(self)
+        session = self.link.open()
+        for round_ in (1, 2):
+            for number in range(1000):
+                session.received("error", json.dumps({"Data": {"Error": number}}).encode())
+                session.received("status", b"junk")
+                self.links.overheard(ID, "status", b"junk")
+            for word in ("says on", "nonsense"):
+                self.assertEqual(len([line for line in lines if word in line]), LINES * round_, word)
+            self.clock.advance(WHILE)
+
+    def test_flood_of_one(self) -> None:
+        """What one printer says too often does not hide what another one says."""
+        lines = logged(self)
+        session = self.link.open()
+        for _ in range(100):
+            session.received("error", b'{"Data":{"ErrorCode":7}}')
+        self.fleet.announced(replace(announcement(), mainboard_id=OTHER_ID), "192.0.2.32")
+        FakeLink(self.links, OTHER_ID).open().received("error", b'{"Data":{"ErrorCode":8}}')
+        self.assertTrue(any("'ErrorCode': 8" in line for line in lines))
+
+    def test_long_notice(self) -> None:
+        """A line of the log is a line, however long and odd the topic and the words are."""
+        lines = logged(self)
+        self.link.open().received("x" * 60_000 + "\n", json.dumps({"Data": {"a\n\u202e": ["y" * 250] * 60}}).encode())
+        (line,) = [line for line in lines if "says on" in line]
+        self.assertLess(len(line), 800)
+        self.assertTrue(line.isprintable())
+
+    def test_coming_and_going(self) -> None:
+        """A printer whose connection comes and goes all the time is told of a few times a minute."""
+        lines = logged(self)
+        for _ in range(50):
+            self.link.open()
+            self.link.drop()
+        self.assertEqual(len([line for line in lines if "is disconnected" in line]), LINES)
 
     def test_overheard(self) -> None:
         """A status that comes before the printer can be asked counts already."""

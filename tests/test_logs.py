@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from typing import TextIO
 
-from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, globalLogPublisher
+from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from sdcpd.config import Sdcpd
-from sdcpd.logs import LEVELS, Journalled, Recent, logger, observer_for, set_level
+from sdcpd.logs import LEVELS, Few, Journalled, Recent, logger, observer_for, set_level
 
 
 @implementer(ILogObserver)
@@ -56,7 +57,7 @@ class LevelTests(SynchronousTestCase):
             set_level(name)
             self.assertEqual(self.levels(), order[place:], name)
 
-    def test_names(self) -> None:
+    def test_every_level(self) -> None:
         """Every level that the configuration takes exists."""
         self.assertEqual(set(LEVELS), {"debug", "info", "warn", "error", "critical"})
         self.assertIn(Sdcpd().log_level, LEVELS)
@@ -73,6 +74,13 @@ class LevelTests(SynchronousTestCase):
         self.assertEqual(self.seen.events[-1]["peer"], "10.0.0.1")
         self.assertEqual(self.seen.events[-1]["log_namespace"], "sdcpd.test_logs")
 
+    def test_names(self) -> None:
+        """Whatever a printer or a client is called, it begins no line of its own and tells a terminal nothing."""
+        self.log.warn("{who} has come", who="x\n2026-01-01 [sdcpd.audit#info] forged\x1b[2J\u202e\u2028\x85")
+        text = formatEvent(self.seen.events[-1])
+        self.assertTrue(text.isprintable(), text)
+        self.assertEqual(text, "x\\n2026-01-01 [sdcpd.audit#info] forged\\x1b[2J\\u202e\\u2028\\x85 has come")
+
     def test_failure(self) -> None:
         """Our own errors come through at every level."""
         set_level("critical")
@@ -81,6 +89,20 @@ class LevelTests(SynchronousTestCase):
         except ZeroDivisionError:
             self.log.failure("ours")
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+
+class FewTests(SynchronousTestCase):
+    """How often a peer can make us say something."""
+
+    def test_few(self) -> None:
+        """So many in a while, from the first one on; then again."""
+        clock = Clock()
+        few = Few(clock.seconds, most=2, within=10.0)
+        self.assertEqual([few.may() for _ in range(4)], [True, True, False, False])
+        clock.advance(9.9)
+        self.assertFalse(few.may())
+        clock.advance(0.1)
+        self.assertEqual([few.may() for _ in range(3)], [True, True, False])
 
 
 class RecentTests(SynchronousTestCase):

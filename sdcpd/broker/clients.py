@@ -11,12 +11,11 @@ import hashlib
 import hmac
 from collections.abc import Callable
 
-from sdcpd.broker.complaints import Few, shown
 from sdcpd.broker.limits import Limits
 from sdcpd.broker.policy import Identity, OpenPolicy, Verdict
 from sdcpd.codec import mqtt
 from sdcpd.config import MqttClients, MqttKey
-from sdcpd.logs import logger
+from sdcpd.logs import Few, logger, shown
 from sdcpd.records import Key
 from sdcpd.scopes import granted
 

@@ -15,13 +15,12 @@ from msgspec.structs import fields
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
-from sdcpd.broker.complaints import shown
 from sdcpd.broker.router import Router
 from sdcpd.codec.sdcp import Response
 from sdcpd.errors import JobUnknown, SdcpdError, WrongFile
 from sdcpd.fleet import Fleet
 from sdcpd.jobs import Jobs, Wish
-from sdcpd.logs import logger
+from sdcpd.logs import logger, shown
 from sdcpd.orders import Orders
 from sdcpd.stops import stopped
 

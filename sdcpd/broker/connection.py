@@ -18,7 +18,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from sdcpd.broker.complaints import Complaints, shown
+from sdcpd.broker.complaints import Complaints
 from sdcpd.broker.limits import LimitExceeded, Limits, Violation
 from sdcpd.broker.policy import Identity, Policy
 from sdcpd.broker.router import Router
@@ -27,7 +27,7 @@ from sdcpd.broker.straight import read_little, write
 from sdcpd.codec import mqtt
 from sdcpd.codec.mqtt import ConnectCode, PingReq, PubAck, Publish
 from sdcpd.errors import WireError
-from sdcpd.logs import logger
+from sdcpd.logs import logger, shown
 
 __all__ = ["Connection", "Door"]
 

@@ -12,7 +12,6 @@ from functools import partial
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from sdcpd.broker.complaints import Few, shown
 from sdcpd.broker.limits import Limits
 from sdcpd.broker.policy import Identity, OpenPolicy, Verdict
 from sdcpd.broker.router import Router
@@ -21,7 +20,7 @@ from sdcpd.codec.sdcp import parse_topic, request_topic
 from sdcpd.errors import MalformedMessage
 from sdcpd.fleet import Fleet
 from sdcpd.links import COMMAND_TIMEOUT, Links, Session
-from sdcpd.logs import logger
+from sdcpd.logs import Few, logger, shown
 
 __all__ = ["PRINTERS_LIMITS", "PrinterLink", "PrintersPolicy"]
 
@@ -189,9 +188,9 @@ class PrintersPolicy(OpenPolicy):
         assert isinstance(identity, PrinterIdentity)
         link = PrinterLink(self._router, identity, self._clock)
         printer = self._fleet.find(mainboard_id)
-        _log.info(
-            "{id} is connected from {address}", id=mainboard_id, address=printer.address if printer is not None else ""
-        )
+        if self._links.may(mainboard_id, "connected"):
+            address = printer.address if printer is not None else ""
+            _log.info("{id} is connected from {address}", id=mainboard_id, address=address)
         session = self._links.opened(link)
         if self._router.is_connected(identity.session):
             self._open[mainboard_id] = (link, session)

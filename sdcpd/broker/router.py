@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from sdcpd.broker.complaints import Few, shown
 from sdcpd.broker.limits import LimitExceeded, Limits, Storage, Violation
 from sdcpd.broker.message import Message
 from sdcpd.broker.policy import Identity, Policy, Verdict
@@ -20,7 +19,7 @@ from sdcpd.broker.topics import Subscriptions, filter_size
 from sdcpd.codec import mqtt
 from sdcpd.codec.mqtt import Connect, ConnectCode, Publish, Subscribe, Unsubscribe
 from sdcpd.codec.mqtt_packets import filter_fault, topic_fault
-from sdcpd.logs import logger
+from sdcpd.logs import Few, logger, shown
 
 __all__ = ["Counters", "Router"]
 

@@ -6,12 +6,12 @@ import hashlib
 
 from sdcpd.broker import Server, Violation
 from sdcpd.broker.clients import CLIENTS_LIMITS, ClientsPolicy, is_command, is_ours, may_match_ours
-from sdcpd.broker.complaints import LINES, WHILE
 from sdcpd.broker.printers import PRINTERS_LIMITS
 from sdcpd.codec import mqtt
 from sdcpd.codec.mqtt import Will
 from sdcpd.config import MqttClients, MqttKey
 from sdcpd.keys import Keys
+from sdcpd.logs import LINES, WHILE
 from sdcpd.records import Key
 from tests.broker.boards import OWN, Board, PrintersTestCase
 from tests.broker.kit import Client, ConnAck, ServerTestCase, connect_packet, payloads

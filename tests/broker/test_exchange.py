@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from sdcpd.broker import Violation
-from sdcpd.broker.complaints import WHILE
 from sdcpd.codec.mqtt import (
     PingReq,
     PubAck,
@@ -17,6 +16,7 @@ from sdcpd.codec.mqtt import (
     Unsubscribe,
     encode,
 )
+from sdcpd.logs import WHILE
 from tests.broker.kit import (
     Client,
     ConnAck,

@@ -9,9 +9,9 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import ITCPTransport
 
 from sdcpd.broker import Limits, Router, Storage, Violation
-from sdcpd.broker.complaints import LINES, WHILE, shown
 from sdcpd.broker.server import TICK, Refused
 from sdcpd.codec.mqtt import PingReq, Publish, Subscribe, Will, encode
+from sdcpd.logs import LINES, WHILE, shown
 from tests.broker.kit import Client, PingResp, ServerTestCase, Wire, connect_packet, payloads
 
 NOWHERE = Wire()
