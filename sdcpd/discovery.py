@@ -26,7 +26,7 @@ from sdcpd.errors import MalformedMessage, NotNow, PrinterOffline
 from sdcpd.fleet import MOST, Fleet, Printer, Reachability
 from sdcpd.interfaces import Interface, local_address_towards
 from sdcpd.links import SILENCE, Links
-from sdcpd.logs import logger
+from sdcpd.logs import Few, logger
 
 __all__ = ["Discovery"]
 
@@ -34,6 +34,8 @@ MISSING_INTERVAL = 5.0
 """Seconds between two probes of a known printer that is not online."""
 FIRST_PROBES = (0.0, 1.0, 2.5)
 """Seconds after the start at which everybody is asked: single datagrams get lost."""
+ANSWERS = 10
+"""Answers of one printer that count in a second: each probe may bring several, and anybody may make them up."""
 SLICE = 64
 """Datagrams of a sweep over a network that leave at once."""
 
@@ -99,6 +101,10 @@ class Discovery(Service):
         self._ports: dict[str, int] = {}
         self._custodies: dict[str, Custody] = {}
         self._warned: set[str] = set()
+        self._answers: dict[str, Few] = {}
+        self._claims = Few(reactor.seconds)
+        self._lies = Few(reactor.seconds)
+        self._flips = Few(reactor.seconds)
         self._impostors: set[tuple[str, str]] = set()
         self._full = False
         self._probing = LoopingCall(self.probe)
@@ -230,7 +236,7 @@ class Discovery(Service):
     def _ask(self, mainboard_id: str) -> None:
         printer = self._fleet.find(mainboard_id)
         if printer is not None and printer.address and self._wide is not None:
-            self._wide.send(PROBE, printer.address, self._ports.get(printer.address, self._settings.port))
+            self._wide.send(PROBE, printer.address, self._ports.get(printer.id, self._settings.port))
 
     def adopt(self, mainboard_id: str) -> None:
         """Invite a printer because a person asked for it, whoever has it now and whatever it does.
@@ -255,7 +261,6 @@ class Discovery(Service):
     def answered(self, eye: _Eye, announcement: Announcement, peer: tuple[str, int]) -> None:
         """A printer has answered a probe from ``peer``."""
         address = peer[0]
-        self._ports[address] = peer[1]
         before = self._fleet.find(announcement.mainboard_id)
         if before is not None and before.id in self._links and before.address != address:
             self._claimed_twice(before, address)
@@ -263,6 +268,9 @@ class Discovery(Service):
         if before is None and len(self._fleet) >= MOST:
             self._too_many(address)
             return
+        if not self._answers.setdefault(announcement.mainboard_id, Few(self._reactor.seconds, ANSWERS, 1.0)).may():
+            return
+        self._ports[announcement.mainboard_id] = peer[1]
         custody = self._custody(announcement.mainboard_id)
         self._witness(before, announcement, address)
         printer = self._fleet.announced(announcement, address)
@@ -311,8 +319,10 @@ class Discovery(Service):
 
     def _claimed_twice(self, printer: Printer, address: str) -> None:
         """The connected printer stays what it is; if it has moved, its old connection soon falls silent."""
-        if (printer.id, address) in self._impostors:
+        if (printer.id, address) in self._impostors or not self._claims.may():
             return
+        if len(self._impostors) >= MOST:
+            self._impostors.clear()
         self._impostors.add((printer.id, address))
         _log.warn(
             "{address} says it is {id}, which is connected from {ours}; ignored",
@@ -329,14 +339,15 @@ class Discovery(Service):
     def _witness(self, known: Printer | None, announcement: Announcement, address: str) -> None:
         told = announcement.mainboard_ip
         news = known is None or known.announcement.mainboard_ip != told or known.address != address
-        if news and told and told != address:
+        if news and told and told != address and self._lies.may():
             _log.warn(
                 "{id} answers from {address} but says it is {told}; the address it answers from is used",
                 id=announcement.mainboard_id,
                 address=address,
                 told=told,
             )
-        if known is not None and known.announcement.protocol not in ("", announcement.protocol):
+        flipped = known is not None and known.announcement.protocol not in ("", announcement.protocol)
+        if known is not None and flipped and self._flips.may():
             _log.warn(
                 "{id} now says {new} instead of {old}; the last word counts",
                 id=announcement.mainboard_id,

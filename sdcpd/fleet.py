@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -20,7 +21,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from sdcpd.codec.sdcp import Announcement
 from sdcpd.codec.status import Status
 from sdcpd.errors import PrinterUnknown
-from sdcpd.logs import logger
+from sdcpd.logs import Few, logger
 from sdcpd.printer import Printer, Reachability, Run
 from sdcpd.progress import Job
 from sdcpd.records import Plate, Remembered, Wear
@@ -33,6 +34,8 @@ TICK = 0.5
 """Seconds between two publications, unless an edge is among the changes."""
 MOST = 2000
 """Printers at which strangers are no longer taken in: somebody may invent one with each datagram."""
+NAMED = 20
+"""Printers that a refusal names; it is said as often as somebody asks for a wrong one."""
 RING = 5000
 """Happenings that are remembered."""
 EVERYONE = ""
@@ -97,6 +100,7 @@ class Fleet:
         self._touched: set[str] = set()
         self._unpublished: dict[str, bool] = {}
         self._waiters = Waiters(clock)
+        self._moves = Few(clock.seconds)
         self.version = 0
         """The newest version; grows by one with each publication and each happening."""
         self.stopped = False
@@ -138,7 +142,8 @@ class Fleet:
         """The printer of this slug or MainboardID (in any letter case); ``PrinterUnknown`` if there is none."""
         mainboard_id = self.identify(reference)
         if mainboard_id is None:
-            known = ", ".join(p.slug for p in self) or "none yet"
+            known = ", ".join(p.slug for p in islice(self, NAMED)) or "none yet"
+            known += ", ..." if len(self) > NAMED else ""
             raise PrinterUnknown(
                 f"No printer is called {reference!r}.", f"Known printers: {known}. GET /v1/printers lists them."
             )
@@ -171,7 +176,7 @@ class Fleet:
         name = self._name(known)
         if old.announcement == known and old.address == address and old.name == name:
             return old
-        if old.address and old.address != address:
+        if old.address and old.address != address and self._moves.may():
             _log.info("{name} moved from {old} to {new}", name=name, old=old.address, new=address)
         return self._put(replace(old, announcement=known, address=address, name=name))
 

@@ -10,11 +10,12 @@ from sdcpd import config
 from sdcpd.codec.sdcp import Command
 from sdcpd.codec.status import Generation
 from sdcpd.custody import GRACE, WIN_BACK
-from sdcpd.discovery import SLICE, Discovery
+from sdcpd.discovery import ANSWERS, SLICE, Discovery
 from sdcpd.errors import NotNow, OwnedElsewhere, PrinterOffline
 from sdcpd.fleet import MOST, Fleet, Printer, Reachability
 from sdcpd.interfaces import Interface
 from sdcpd.links import SILENCE, Links
+from sdcpd.logs import LINES
 from tests.fakes import (
     HOME,
     ID,
@@ -332,6 +333,34 @@ class StrangerTests(DiscoveryTestCase):
         link.drop()
         self.hear(discovery_reply(), ("192.0.2.66", 3000))
         self.assertEqual(self.printer().address, "192.0.2.66")
+
+    def test_flood_of_claims(self) -> None:
+        """Whoever says from hundreds of addresses that it is a connected printer fills no log with it."""
+        lines = logged(self)
+        self.hear(discovery_reply())
+        FakeLink(self.links).open()
+        for number in range(500):
+            self.hear(discovery_reply(), (f"192.0.3.{number % 250}", 3000))
+        self.assertEqual(len([line for line in lines if "ignored" in line]), LINES)
+
+    def test_flood_of_moves(self) -> None:
+        """A printer that is always elsewhere, lies about it and speaks two versions fills no log with it either."""
+        lines = logged(self)
+        for number in range(2000):
+            reply = discovery_reply(MainboardIP=f"192.0.2.{number % 250}", ProtocolVersion=f"V{1 + 2 * (number % 2)}")
+            self.hear(reply, (f"192.0.3.{number % 250}", 3000))
+            self.reactor.advance(0.01)
+        for word in ("moved from", "but says it is", "now says"):
+            self.assertEqual(len([line for line in lines if word in line]), LINES, word)
+
+    def test_flood_of_news(self) -> None:
+        """Statuses that anybody sends by UDP by the thousand wake nobody more than ten times a second."""
+        self.quiet()
+        version = self.fleet.version
+        for number in range(1000):
+            self.hear(discovery_reply(status=status_json(number % 2, 3)))
+            self.reactor.advance(0.001)
+        self.assertLessEqual(self.fleet.version - version, 2 * ANSWERS + 2)
 
     def test_crowd(self) -> None:
         """The list of printers ends somewhere, however many answer, and the known ones stay; the log tells it once."""

@@ -544,6 +544,14 @@ class NamingTests(FleetCase):
         self.assertEqual(error.message, "No printer is called 'mars'.")
         self.assertIn("Known printers: saturn.", error.hint)
 
+    def test_unknown_among_many(self) -> None:
+        """Where there are hundreds, whoever misspells one is told some of them."""
+        for number in range(300):
+            self.fleet.announced(announced(f"{number:016d}"), "10.0.0.1")
+        hint = self.assertRaises(PrinterUnknown, self.fleet.get, "mars").hint
+        self.assertIn(", ...", hint)
+        self.assertLess(len(hint), 1000)
+
     def test_order(self) -> None:
         """Printers are listed by name."""
         for mainboard_id, name in ((A, "b"), (B, "C"), (C, "a")):
