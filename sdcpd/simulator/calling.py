@@ -82,7 +82,7 @@ class Caller:
         host = words[0] if len(words) == 2 and honours else source
         port = words[-1] if len(words) in (1, 2) else ""
         self._journal.note("invitation", words=words, source=source)
-        if not port.isdecimal() or not 0 < int(port) < 65536:
+        if not port.isdecimal() or not 0 < int(port) < 65536:  # assumed, Q4: ignored; nor is any invitation answered
             self._journal.violation("invitation", f"M66666 {' '.join(words)}")
             return
         self.inviter = (host, int(port))

@@ -1,8 +1,8 @@
 """What each Cmd does: the command table of a V1 printer.
 
 One decision: a table from number to method, where each method says its Ack and what happens after it; answering, its
-delay and its faults are in one place around the table. A QoS-1 duplicate is obeyed like any other request (assumed,
-Q7), so the counts show what a real printer might have done twice.
+delay and its faults are in one place around the table. A QoS-1 duplicate is obeyed like any other request, so the
+counts show what a real printer might have done twice (assumed, Q7).
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Commands:
         journal.counts.request_ids[request.cmd, str(request.request_id)] += 1
         journal.note("request", cmd=request.cmd, qos=delivery.qos, dup=delivery.dup, message=request.raw)
         self._judge.request(request, self._board.identity.id, delivery.dup)
-        if request.mainboard_id == self._board.id:  # assumed, Q16: else ignored
+        if request.mainboard_id == self._board.id:  # assumed, Q16: else ignored; the Id is not looked at
             self._obey(request)
 
     def _obey(self, request: Incoming) -> None:
@@ -119,7 +119,7 @@ class Commands:
 
     def _period(self, request: Incoming) -> Verdict:
         period = request.data.get("TimePeriod")
-        if type(period) is not int or period < 0:
+        if type(period) is not int or period < 0:  # assumed, Q8: any other is taken
             return _BAD_FIELD, _nothing
         return _OK, lambda: self._reports.set_period(period / 1000)
 
@@ -139,7 +139,7 @@ class Commands:
         if board.printing.busy:
             info = board.status.print_info
             if info.status in PAUSED and name == info.filename and layer == info.current_layer:
-                return self._wish(board.printing.resume())
+                return self._wish(board.printing.resume())  # assumed, Q10
             self._judge.start_while_printing(name)
             return _BUSY, _nothing
         if board.status.current != IDLE:
@@ -148,7 +148,7 @@ class Commands:
         if file is None:
             return _NO_FILE, _nothing
         expected = board.identity.spec.profile.resolution
-        if self._board.settings.check_resolution and file.resolution not in (None, expected):
+        if board.settings.check_resolution and file.resolution not in (None, expected):
             return _WRONG_RESOLUTION, _nothing
         if board.faults.take(kinds.StartIgnored) is not None:
             return _OK, _nothing
@@ -158,14 +158,14 @@ class Commands:
     def _fetch(self, request: Incoming) -> Verdict:
         board = self._board
         if board.status.current != IDLE or board.printing.busy or board.transfer.busy:
-            return _BUSY, _nothing
+            return _BUSY, _nothing  # assumed, Q13
         data = request.data
         name, size, md5, url = (data.get(key) for key in ("Filename", "FileSize", "MD5", "URL"))
         if not (isinstance(name, str) and isinstance(md5, str) and isinstance(url, str)):
             return _BAD_FIELD, _nothing
         extension = name.rpartition(".")[2].lower()
         if extension not in board.identity.spec.profile.extensions or "/" in name or name.startswith("."):
-            return _BAD_FIELD, _nothing
+            return _BAD_FIELD, _nothing  # assumed, Q13: any other name is taken
         if type(size) is not int or size <= 0 or not url.startswith("http://"):
             return _BAD_FIELD, _nothing
         order = Order(
@@ -173,7 +173,7 @@ class Commands:
             size=size,
             md5=md5,
             url=url,
-            check=data.get("Check") == 1,  # assumed, Q11
+            check=data.get("Check") == 1,  # assumed, Q11: CleanCache and Compress change nothing
             broker=board.caller.broker_host,
         )
         return _OK, lambda: board.transfer.begin(order)

@@ -22,7 +22,7 @@ from sdcpd.simulator.simtime import Alarm, SimTime
 
 __all__ = ["Exchange", "FetchFailed", "Fetcher", "HttpFetcher", "Pace", "Reply", "Request"]
 
-_PATIENCE = 20.0  # real seconds without a byte
+_PATIENCE = 20.0  # real seconds without a byte; assumed, Q12
 _HEAD_LIMIT = 16_384
 
 
@@ -46,7 +46,7 @@ class Request:
             f"{self.method} {self.path} HTTP/1.1",
             f"Host: {self.host}:{self.port}",
             "Accept: */*",
-            "Connection: close",  # assumed, Q12
+            "Connection: close",  # assumed, Q12: a connection for each request, and no User-Agent
             *(f"{name}: {value}" for name, value in self.headers.items()),
         ]
         return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii", "replace")

@@ -36,9 +36,9 @@ from sdcpd.simulator.simtime import Alarm, SimTime
 __all__ = ["MqttLink", "MqttLinks"]
 
 _HANDSHAKE = 10.0  # real seconds for CONNACK, and for SUBACK
-_PUBACK = 10.0  # real seconds
+_PUBACK = 10.0  # real seconds; assumed, 8.2
 _PINGRESP = 10.0  # real seconds
-_ATTEMPTS = 3
+_ATTEMPTS = 3  # assumed, 8.2: then it closes
 _CROWD = 8  # waiting messages, from where on statuses with one key replace each other
 
 
@@ -196,7 +196,7 @@ class MqttLink:
         client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=self._terms.client_id,
-            clean_session=True,  # assumed, Q1
+            clean_session=True,  # assumed, Q1: and no Will
             protocol=MQTTProtocolVersion.MQTTv311,
             reconnect_on_failure=False,
         )
@@ -278,7 +278,7 @@ class MqttLink:
             self._subscribe()
 
     def _subscribe(self) -> None:
-        self._client.subscribe([(each, 1) for each in self._terms.filters])
+        self._client.subscribe([(each, 1) for each in self._terms.filters])  # assumed, Q7: QoS 1
 
     def _subscribed(self) -> None:
         self._state = LinkState.UP
@@ -289,7 +289,7 @@ class MqttLink:
         if self._in_flight is not None or not self._waiting or self._state is not LinkState.UP:
             return
         outgoing = self._in_flight = self._waiting.popleft()
-        outgoing.packet_id = self._client.publish(outgoing.topic, outgoing.payload, qos=1).mid
+        outgoing.packet_id = self._client.publish(outgoing.topic, outgoing.payload, qos=1).mid  # assumed, Q7: no RETAIN
         self._puback.set_real(_PUBACK, self._unacknowledged)
 
     def _acknowledged(self, packet_id: int) -> None:
@@ -338,7 +338,7 @@ class MqttLink:
     def _miscellaneous(self) -> None:
         self._misc.set_real(self._misc_interval, self._miscellaneous)
         if self._faults.get(kinds.NoPing) is None:
-            self._client.loop_misc()
+            self._client.loop_misc()  # assumed, Q2: PINGREQ after a silence, and the end of the link without PINGRESP
             self._drain()
 
     def _lose(self, reason: str) -> None:

@@ -45,10 +45,10 @@ RUNNING = frozenset({Phase.HOMING, Phase.LOWERING, Phase.EXPOSING, Phase.LIFTING
 STOPPABLE = RUNNING | PAUSED | {Phase.PAUSING, Phase.FINAL_LIFT}
 
 _START_DELAY = 0.2
-_PAUSING_TIME = 2.0
+_PAUSING_TIME = 2.0  # assumed, Q10
 _STOPPING_TIME = 5.0  # assumed, Q10
-_ABANDONED_TIME = 3.0
-_LOWERING_TIME = 2.0
+_ABANDONED_TIME = 3.0  # assumed, Q10
+_LOWERING_TIME = 2.0  # this and the next: assumed, 8.2
 _LIFTING_TIME = 3.0
 
 Step = tuple[Phase, float]

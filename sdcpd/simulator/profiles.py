@@ -3,7 +3,7 @@
 One decision: whatever differs between two machines or two firmwares is a field of the frozen ``Profile``, so no code
 asks for a machine's name. What no source has recorded is marked with the number of the open question of the protocol
 reference (section 9) that would settle it. ``MARS4MAX-1.0.0`` was never captured at all: its resolution is that of
-real sliced files, and its firmware number, attributes shape, pause number and host form are assumed from the
+real sliced files, and its firmware number, attributes shape, pause number and host form are those of the
 Saturn 3 Ultra of 1.5.4.
 """
 
@@ -84,10 +84,10 @@ PROFILES: dict[str, Profile] = {
             machine="ELEGOO Mars 4 Ultra",
             firmware="V1.3.0",
             resolution=(8520, 4320),
-            attributes=AttributesShape.STATUS_AS_ATTRIBUTES,  # assumed: no capture of this topic on this machine
+            attributes=AttributesShape.STATUS_AS_ATTRIBUTES,  # assumed, 2.7: no capture of it on this machine
             host_form=HostForm.HONOUR,
             extensions=("goo", "ctb"),
-            paused=8,
+            paused=8,  # assumed, Q10: this and the next three, one program says so
             stopping=10,
             lingers_abandoned=True,
             touch_pause_needs_restart=True,
@@ -95,9 +95,9 @@ PROFILES: dict[str, Profile] = {
         Profile(
             name="MARS4MAX-1.0.0",
             machine="ELEGOO Mars 4 Max",
-            firmware="V1.0.0",  # assumed
+            firmware="V1.0.0",  # assumed, 8.1
             resolution=(5760, 3600),
-            attributes=AttributesShape.STATUS,  # assumed
+            attributes=AttributesShape.STATUS,  # assumed, 2.7
             host_form=HostForm.IGNORE,  # assumed, Q4
             extensions=("goo", "ctb"),
             paused=7,  # assumed, Q10

@@ -35,13 +35,13 @@ class Settings:
     keepalive: int = 60  # assumed, Q1; real seconds, as the broker measures them
     period: float = 5.0  # assumed, Q8: between statuses until Cmd 512 says otherwise
     layers: int = 100  # of a file whose header cannot be read
-    layer_time: float = 8.0
+    layer_time: float = 8.0  # this and the next five: assumed, 8.2
     bottom_layers: int = 5
     bottom_layer_time: float = 30.0
     home_time: float = 15.0
     final_lift_time: float = 30.0
     completed_screen: float = 60.0
-    boot_time: float = 5.0
+    boot_time: float = 5.0  # assumed, 2.9
     check_resolution: bool = False  # assumed, Q23: Ack 5 on a start of a file for another screen
     ticks_include_pauses: bool = False  # assumed, Q18
     response_carries_cmd: bool = True

@@ -24,11 +24,11 @@ from sdcpd.simulator.storage import Incoming, Store
 
 __all__ = ["Order", "TransferMachine"]
 
-_REPORT_EVERY = 0.3  # assumed: captures show 100 to 500 ms
+_REPORT_EVERY = 0.3  # assumed, 8.2: 100 to 500 ms
 _REPORT_AT_LEAST = 0.02  # real seconds: a scaled printer must not drown its broker
-_BAD_URL_WAIT = 60.0
+_BAD_URL_WAIT = 60.0  # assumed, 8.2
 _CHECK_RATE = 50_000_000.0  # assumed, Q15
-_RETRIES = 3  # assumed, Q12
+_RETRIES = 3  # assumed, Q12: none but after the fault ``drop``
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,7 @@ class TransferMachine:
             return
         self._show_stale()
         self.order = order
+        # FileTransferInfo.Status is 0 until the end: assumed, Q15
         self._status.transfer_info = TransferInfo(file_total_size=order.size, filename=order.filename)
         self._status.enter(TRANSFERRING)
         self._reported = 0
@@ -146,7 +147,7 @@ class TransferMachine:
         if kind == "get-twice":
             await self._ask("GET", order, _ignore)
         if not self._store.has_room(order.filename, order.size) or self._fails("full"):
-            raise FetchFailed("no room left")
+            raise FetchFailed("no room left")  # assumed, Q14: seen after HEAD, told as any failure
         incoming = self._store.receive(order.filename)
         try:
             await self._body(order, incoming, ranged=kind == "range")
@@ -209,7 +210,7 @@ class TransferMachine:
         if reply.chunked:
             self._journal.violation("chunked", f"{method} was answered with chunked transfer coding")
             raise FetchFailed("the reply is chunked")
-        if reply.status not in (200, 206):
+        if reply.status not in (200, 206):  # assumed, Q12: nor is a redirect followed
             raise FetchFailed(f"{method} was answered with {reply.status}")
         if method == "GET" and reply.status == 200:
             self._check_length(reply, order)

@@ -366,3 +366,17 @@ class DocumentationTests(SynchronousTestCase):
         self.assertGreater(len(set(codes)), 20)
         for name in (*FAULTS, *VERBS, *PROFILES, *codes):
             self.assertIn(f"`{name}`", text)
+
+    def test_assumptions(self) -> None:
+        """Whoever has a real printer finds all that is assumed about it in one list, and each row in the source."""
+        root = Path(__file__).parents[2]
+        text = (root / "docs" / "simulator.md").read_text(encoding="utf-8")
+        rows = re.findall(r"^\| (Q\d+|\d\.\d) \|[^|]+\|([^|]+)\|", text, re.MULTILINE)
+        listed = {(mark, module) for mark, modules in rows for module in re.findall(r"`(\w+)`", modules)}
+        marked = set()
+        for path in (root / "sdcpd" / "simulator").rglob("*.py"):
+            source = path.read_text(encoding="utf-8")
+            self.assertEqual(re.findall(r".*\bassumed\b(?!, (?:Q\d+|\d\.\d)).*", source), [], path.name)
+            marked |= {(mark, path.stem) for mark in re.findall(r"\bassumed, (Q\d+|\d\.\d)", source)}
+        self.assertEqual(listed, marked)
+        self.assertGreater(len(marked), 30)
