@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sdcpd.mdns import SERVICE, Record
@@ -20,6 +21,9 @@ __all__ = ["Zeroconfig"]
 
 WITHIN = 30.0
 """Seconds that one word to the network may take."""
+
+Word = Callable[[], Awaitable[Awaitable[Any]]]
+"""Says something: the library answers when it is accepted, with what ends when it was said as often as it should be."""
 
 
 class Zeroconfig:
@@ -37,23 +41,24 @@ class Zeroconfig:
 
     def tell(self, records: Mapping[str, Record]) -> None:
         """These are the services from now on."""
-        gone: list[ServiceInfo] = []
-        said: list[Coroutine[Any, Any, None]] = []
+        gone: list[Word] = []
+        said: list[Word] = []
+        say = self._zeroconf
         for key, (record, info) in list(self._told.items()):
             new = records.get(key)
             if new is None or new.name != record.name:
-                gone.append(info)
+                gone.append(partial(say.async_unregister_service, info))
                 del self._told[key]
             elif new != record:
                 info = self._info(new, info.name)
                 self._told[key] = new, info
-                said.append(_all(self._zeroconf.async_update_service(info)))
+                said.append(partial(say.async_update_service, info))
         for key, record in records.items():
             if key not in self._told:
                 info = self._info(record, f"{record.name}.{SERVICE}")
                 self._told[key] = record, info
-                said.append(_all(self._zeroconf.async_register_service(info, allow_name_change=True)))
-        self._run([_all(self._zeroconf.async_unregister_service(info)) for info in gone])
+                said.append(partial(say.async_register_service, info, allow_name_change=True))
+        self._run(gone)  # to its end: a new name may be one that is just given up
         self._run(said)
 
     def close(self) -> None:
@@ -72,16 +77,23 @@ class Zeroconfig:
             server=self._host,
         )
 
-    def _run(self, said: list[Coroutine[Any, Any, None]]) -> None:
-        async def together() -> None:
-            await asyncio.gather(*said)
+    def _run(self, words: list[Word]) -> None:
+        """Say these at a time; raises what the first one that fails does."""
+        if not words:
+            return
+        loop = self._zeroconf.loop
+        assert loop is not None, "the library's own thread runs it"
+        saying = _together(words)
+        try:
+            asyncio.run_coroutine_threadsafe(saying, loop).result(WITHIN)
+        finally:
+            if not loop.is_running():  # it has ended meanwhile, and nothing was said
+                saying.close()
 
-        if said:
-            loop = self._zeroconf.loop
-            assert loop is not None, "the library's own thread runs it"
-            asyncio.run_coroutine_threadsafe(together(), loop).result(WITHIN)
+
+async def _together(words: list[Word]) -> None:
+    await asyncio.gather(*(_whole(word) for word in words))
 
 
-async def _all(word: Awaitable[Awaitable[Any]]) -> None:
-    """The library answers when a word is accepted, with another one for when it was said as often as it should be."""
-    await (await word)
+async def _whole(word: Word) -> None:
+    await (await word())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Mapping, Sequence
 from queue import Queue
 from typing import Any
@@ -328,3 +329,12 @@ class NetworkTests(TestCase):
         heard(("remove", f"{name}.{SERVICE}"), ("add", f"{name} new.{SERVICE}"), ("update", f"{name} SL1.{SERVICE}"))
         ours.close()
         heard(("remove", f"{name} new.{SERVICE}"), ("remove", f"{name} SL1.{SERVICE}"))
+
+    def test_ended(self) -> None:
+        """A library that has ended is an error for the one who speaks, and leaves nothing half said behind."""
+        ours = Zeroconfig(["127.0.0.1"])
+        ours.close()
+        record = Record(f"late {id(self):x}", Place(47_011, ("127.0.0.1",)), {"path": "/printers/late"})
+        self.assertRaises(RuntimeError, ours.tell, {"a": record})
+        gc.collect()
+        self.assertEqual(self.flushWarnings(), [])
