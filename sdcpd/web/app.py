@@ -83,7 +83,7 @@ class WebApp:
         self._status = StatusApi(fleet, clock, wall, epoch, config.status.mode)
         self._updates = UpdatesApi(fleet, documents, clock, wall, epoch)
         self._clock = clock
-        pairing = Pairing(keys, clock)
+        pairing = self._pairing = Pairing(keys, clock)
         self._mount = Mount(fleet, config.sdcpd.default_printer)
         self._moonraker = MoonrakerApi(
             version,
@@ -176,8 +176,9 @@ class WebApp:
         self.octoprint.push.configure(rules=before != self._rules)
 
     def stop(self) -> None:
-        """Ask every poller to come back later, and end the push."""
+        """Ask every poller to come back later, end the push, and revoke the keys that no program has fetched."""
         self._updates.stop()
+        self._pairing.stop()
         self.octoprint.push.stop()
 
     def _healthz(self, call: Call) -> Answer:

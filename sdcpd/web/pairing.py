@@ -126,6 +126,12 @@ class Pairing:
         for asked in self.waiting:
             self._forget(asked)
 
+    def stop(self) -> None:
+        """The daemon stops: nobody can fetch a key any more, so those that were not are revoked."""
+        self._window = Window(float("-inf"), (), ())
+        for asked in list(self._asked.values()):
+            self._forget(asked)
+
     @property
     def window(self) -> Window | None:
         """The window, if one is open."""

@@ -238,6 +238,18 @@ class DecisionTests(AppKeysCase):
         self.refuses(deciding.reply, 404)
         self.assertEqual(self.names(), ["admin"])
 
+    def test_stop(self) -> None:
+        """A key that is not fetched when the daemon stops is nobody's, so it is in force no more."""
+        self.open()
+        fetched, dialog = self.asked("Cura")
+        self.decide(dialog)
+        self.assertEqual(self.poll(fetched).status, 200)
+        _, dialog = self.asked("Widget")
+        self.decide(dialog)
+        self.assertEqual(self.names(), ["admin", "Cura", "Widget"])
+        self.rig.web.stop()
+        self.assertEqual(self.names(), ["admin", "Cura"])
+
 
 class TimeTests(AppKeysCase):
     def test_without_a_poll(self) -> None:
