@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.defer import Deferred
 
+from sdcpd.errors import StoreError
 from sdcpd.files import FileStore, StoredFile
 from sdcpd.names import base_name, inside
 from sdcpd.web.moonraker.endpoint import Ask, Endpoint
@@ -47,31 +48,32 @@ class FolderEndpoints:
 
     def get(self, ask: Ask) -> Deferred[dict[str, Any]]:
         """What is directly in a folder, and how full the disk is."""
+        return Deferred.fromCoroutine(self._get(ask))
+
+    async def _get(self, ask: Ask) -> dict[str, Any]:
         place = place_of(ask.arguments.text("path", GCODES))
         mine = place.root == GCODES
         if place.path and not (mine and self._shelf.is_folder(place.path)):
             raise no(400, f"Directory does not exist: {place.whole}")
         folder = self._shelf.folder(place.path) if mine else Folder("", 0.0, 0, (), ())
-        files = folder.files
+        extended = ask.arguments.flag("extended")
+        files = [{**(await self._known(file, ask) if extended else {}), **_entry(file)} for file in folder.files]
         usage = self._store.usage
-        answer = {
+        return {
             "dirs": [
                 {"dirname": f.name, "modified": f.modified, "size": f.size, "permissions": "rw"} for f in folder.folders
             ],
-            "files": [_entry(file) for file in files],
+            "files": files,
             "disk_usage": {"total": usage.used + usage.free, "used": usage.used, "free": usage.free},
             "root_info": {"name": place.root, "permissions": ROOTS[place.root]},
         }
-        if not ask.arguments.flag("extended"):
-            return succeed(answer)
 
-        def merge(found: list[tuple[bool, dict[str, Any]]]) -> dict[str, Any]:
-            known = [more if good else {} for good, more in found]
-            answer["files"] = [{**more, **_entry(f)} for f, more in zip(files, known, strict=True)]
-            return answer
-
-        asked = DeferredList([self._metadata.of(file, ask.printer.id) for file in files], consumeErrors=True)
-        return asked.addCallback(merge)
+    async def _known(self, file: StoredFile, ask: Ask) -> dict[str, Any]:
+        """A file's metadata, looked up when the one before is there; none of a file that cannot be read."""
+        try:
+            return await self._metadata.of(file, ask.printer.id)
+        except StoreError:
+            return {}
 
     def make(self, ask: Ask) -> Changed:
         """Make a folder."""

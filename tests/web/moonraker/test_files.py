@@ -7,6 +7,7 @@ from typing import Any
 
 from sdcpd.codec.status import Status, TransferInfo
 from sdcpd.files import wire_name
+from sdcpd.pictures import MOST_WAITING
 from sdcpd.wishes import Wish
 from tests.codec.vectors import vector
 from tests.web.forms import FORM, form
@@ -198,6 +199,23 @@ class ShelfTests(MoonrakerCase):
         extended = self.get("server/files/directory?extended=true")["files"][0]
         self.assertEqual((extended["filename"], "uuid" in extended), ("a.goo", True))
         self.refuses(self.rig.get(f"{P}/server/files/directory?path=gcodes/x"), 400)
+
+    def test_many(self) -> None:
+        """However many files a folder has, each is told with its picture: one is looked at after the other."""
+        count = MOST_WAITING + 3
+        for number in range(count):
+            content = bytearray(vector("tiny.goo"))
+            content[12] = number  # in the slicer's name
+            arriving = self.rig.store.begin(f"many/{number}.goo", None)
+            arriving.write(bytes(content))
+            self.successResultOf(arriving.finish())
+        self.rig.pool.slow = True
+        asked = self.rig.begin("GET", f"{P}/server/files/directory?path=gcodes/many&extended=true")
+        while self.rig.pool.begun:
+            self.assertEqual(len(self.rig.pool.begun), 1)
+            self.rig.pool.work()
+        files = asked.reply.json["result"]["files"]
+        self.assertEqual([bool(file.get("thumbnails")) for file in files], [True] * count)
 
     def change(self, method: str, path: str) -> Any:
         return self.result(self.rig.ask(method, f"{P}/server/files/{path}"))
