@@ -10,9 +10,9 @@ rm -rf pip pip-*.dist-info setuptools setuptools-*.dist-info pkg_resources _dist
 # Lists of the files that pip put here, and from where: they are wrong from the next line on.
 rm -f -- *.dist-info/RECORD *.dist-info/INSTALLER *.dist-info/REQUESTED *.dist-info/direct_url.json
 
-# Tests of others, and what only they use. (numpy.testing is imported by numpy, twisted.trial by a plugin of Twisted.)
+# Tests of others, and what only they use. (numpy.testing is imported by numpy.)
 find . -type d \( -name test -o -name tests \) -prune -exec rm -rf {} +
-rm -rf sqlalchemy/testing alembic/testing numpy/conftest.py
+rm -rf twisted/trial sqlalchemy/testing alembic/testing numpy/conftest.py
 rm -f numpy/_core/_*_tests.*.so numpy/_core/_simd.*.so
 # What is for compilers, type checkers and builds.
 find . -type f \( -name '*.[ch]' -o -name '*.cpp' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.pyi' -o -name '*.a' \
@@ -20,8 +20,8 @@ find . -type f \( -name '*.[ch]' -o -name '*.cpp' -o -name '*.pyx' -o -name '*.p
 rm -rf numpy/f2py numpy/distutils numpy/_core/include numpy/_core/lib numpy/random/lib numpy/random/_examples
 # Parts of Twisted that are programs of their own: SSH, mail, DNS and chat servers, and what makes their pages.
 rm -rf twisted/conch twisted/mail twisted/names twisted/words twisted/pair twisted/runner twisted/positioning
-rm -f twisted/plugins/twisted_conch.py twisted/plugins/twisted_mail.py twisted/plugins/twisted_names.py \
-    twisted/plugins/twisted_words.py twisted/plugins/twisted_runner.py
+# Their plugins, and those of what is left and not used here: every start of twistd loads what all plugins provide.
+find twisted/plugins -name '*.py' ! -name '__init__.py' ! -name 'sdcp*' ! -name twisted_core.py ! -name twisted_reactors.py -delete
 find . -depth -type d -empty -delete
 # No module is a program here.
 find . -name '*.py' -exec chmod a-x {} +

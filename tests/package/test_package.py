@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import marshal
 import re
 import shutil
 import subprocess
 import tomllib
+import traceback
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import ModuleType
@@ -138,6 +140,59 @@ class RequirementsTests(SynchronousTestCase):
         found = entries(lock)
         self.assertEqual(list(found), ["psycopg==3.3.9", "psycopg-binary==3.3.9"])
         self.assertEqual(found["psycopg==3.3.9"], "psycopg==3.3.9 \\\n    --hash=sha256:aa\n    # via x\n")
+
+
+class CompileTests(SynchronousTestCase):
+    """What is loaded of others' modules, and of ours."""
+
+    SOURCE = '''"""Module."""
+from __future__ import annotations
+
+def one(a: int) -> int:
+    """Function."""
+    assert a, "said"
+    return a
+
+class Two:
+    """Class."""
+
+    async def three(self) -> None:
+        """Coroutine."""
+
+    def opt_four(self) -> None:
+        """Display it and exit."""
+
+"no docstring"
+'''
+
+    def loaded(self, *, docstrings: bool) -> dict[str, Any]:
+        """The module's names after an import of what was compiled."""
+        compiled = script("compile").compiled(self.SOURCE.encode(), "/usr/lib/m.py", docstrings=docstrings)
+        self.assertEqual(compiled[:8], importlib.util.MAGIC_NUMBER + b"\1\0\0\0")
+        names: dict[str, Any] = {"__name__": "m"}
+        exec(marshal.loads(compiled[16:]), names)
+        return names
+
+    def test_docstrings(self) -> None:
+        """Docstrings of others take no memory, but for those that a program shows with its options."""
+        names = self.loaded(docstrings=False)
+        two = names["Two"]
+        found = [thing.__doc__ for thing in (names["one"], two, two.three, two.opt_four)]
+        self.assertEqual(found, [None, None, None, "Display it and exit."])
+        self.assertIsNone(names.get("__doc__"))
+
+    def test_rest(self) -> None:
+        """Nothing else is lost: asserts, annotations, and the lines that a traceback names."""
+        one = self.loaded(docstrings=False)["one"]
+        self.assertEqual(one.__annotations__, {"a": "int", "return": "int"})
+        error = self.assertRaises(AssertionError, one, 0)
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        self.assertEqual((str(error), last.filename, last.lineno), ("said", "/usr/lib/m.py", 6))
+
+    def test_ours(self) -> None:
+        """sdcpd's own docstrings stay: its API document shows them."""
+        names = self.loaded(docstrings=True)
+        self.assertEqual([names["__doc__"], names["one"].__doc__], ["Module.", "Function."])
 
 
 class ManualTests(SynchronousTestCase):
