@@ -53,7 +53,7 @@ bench: $(STAMP)
 run: $(STAMP)
 	@mkdir -p .run
 	@test -e .run/sdcpd.toml || sed 's#^state_directory = .*#state_directory = ".run/state"#' etc/sdcpd/sdcpd.toml > .run/sdcpd.toml
-	@exec $(BIN)/twistd --nodaemon --pidfile= sdcpd --config .run/sdcpd.toml
+	@exec $(BIN)/python -m sdcpd --config .run/sdcpd.toml
 
 # The npm packages that some tests drive; .ci/run calls it, and who has no node skips those tests.
 node: build/node/installed

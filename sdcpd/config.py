@@ -39,6 +39,7 @@ from sdcpd.sections import (
 )
 
 __all__ = [
+    "DEFAULT",
     "LOCAL",
     "LOOPBACK",
     "Access",
@@ -56,10 +57,12 @@ __all__ = [
     "Sdcpd",
     "StatusPage",
     "Web",
+    "find",
     "load",
     "parse",
 ]
 
+DEFAULT = "/etc/sdcpd/sdcpd.toml"
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 Read = TypeVar("Read", bound=Section)
 
@@ -127,6 +130,13 @@ class _Trusted(Section, frozen=True):
     """What one network of ``[access] trusted`` may do."""
 
     scopes: tuple[Scope, ...]
+
+
+def find(path: str | None) -> Config:
+    """The configuration of this file; of the usual one, or without any, if none is named. Raises ``ConfigError``."""
+    if path is None and not Path(DEFAULT).exists():
+        return Config()
+    return load(Path(path or DEFAULT))
 
 
 def load(path: Path) -> Config:

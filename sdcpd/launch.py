@@ -25,4 +25,5 @@ def makeService(options: Options) -> IService:
         tls.leave_out()
     from sdcpd import tap
 
+    tls.let_in()
     return tap.makeService(options)

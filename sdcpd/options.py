@@ -6,7 +6,6 @@ One decision: everything but the path of the configuration is in the configurati
 from __future__ import annotations
 
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, ClassVar
 
 from twisted.python import usage
@@ -14,9 +13,7 @@ from twisted.python import usage
 from sdcpd import config as configuration
 from sdcpd.config import Config
 
-__all__ = ["DEFAULT_CONFIG", "Options"]
-
-DEFAULT_CONFIG = "/etc/sdcpd/sdcpd.toml"
+__all__ = ["Options"]
 
 
 class Options(usage.Options):
@@ -25,7 +22,7 @@ class Options(usage.Options):
     synopsis = "[--config FILE]"
     longdesc = "The open hub for networked resin 3D printers that speak SDCP."
     optParameters: ClassVar = [
-        ["config", "c", None, f"The configuration file [default: {DEFAULT_CONFIG}, if it exists]."]
+        ["config", "c", None, f"The configuration file [default: {configuration.DEFAULT}, if it exists]."]
     ]
 
     def parseOptions(self, options: Any = None) -> None:
@@ -42,7 +39,4 @@ class Options(usage.Options):
 
     def load(self) -> Config:
         """The configuration of the file in force; raises ``ConfigError``."""
-        path = self["config"]
-        if path is None and not Path(DEFAULT_CONFIG).exists():
-            return Config()
-        return configuration.load(Path(path or DEFAULT_CONFIG))
+        return configuration.find(self["config"])

@@ -7,14 +7,16 @@ compared by ``==`` to see what a reload has changed.
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct, field
 
 from sdcpd import checks
-from sdcpd.codec.ctb_encrypted import CtbKey, parse_key
 from sdcpd.errors import ConfigError
 from sdcpd.scopes import Scope
+
+if TYPE_CHECKING:
+    from sdcpd.codec.ctb_encrypted import CtbKey
 
 __all__ = [
     "LOCAL",
@@ -232,6 +234,8 @@ class Files(Section, frozen=True):
         """The key in ``ctb_key_file``, read anew; None if none is named. Raises ``ConfigError``."""
         if not self.ctb_key_file:
             return None
+        from sdcpd.codec.ctb_encrypted import parse_key  # not earlier: it loads hashlib, see __main__.py
+
         try:
             with open(self.ctb_key_file, "rb") as file:
                 return parse_key(file.read(1024))

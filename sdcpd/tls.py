@@ -1,8 +1,11 @@
 """TLS: loaded at the start if an endpoint of the configuration wants it, and else left out.
 
 One decision: a package is left out as Python documents it, by a ``None`` in ``sys.modules`` (import system, 5.3.1),
-before Twisted looks whether it is there; Twisted then does without, as where it was installed without TLS. pyOpenSSL
-and cryptography are 13 MB, a sixth of an idle daemon, and most serve a home's own network in clear text.
+before somebody looks whether it is there; Twisted then does without, as where it was installed without TLS. pyOpenSSL
+and cryptography are 13 MB, a fifth of an idle daemon, and most serve a home's own network in clear text. Python's own
+modules of OpenSSL are another 5 MB, and ``python -m sdcpd`` leaves them out, too: Python's library does without them,
+as where it was built without. hashlib has implementations of its own: MD5, which every upload needs, is as fast
+(180 MB/s, OpenSSL's 168), SHA-256, which uploads to Moonraker's API need besides, is not (93 MB/s, OpenSSL's 436).
 """
 
 from __future__ import annotations
@@ -13,9 +16,12 @@ from typing import cast
 from sdcpd.config import Config
 from sdcpd.errors import ConfigError
 
-__all__ = ["check", "errors", "leave_out", "wanted"]
+__all__ = ["check", "errors", "leave_out", "let_in", "wanted"]
 
 _PACKAGE = "OpenSSL"
+_PYTHONS_OWN = ("ssl", "_hashlib")
+_LESS_WITHOUT = ("http.client", "urllib.request")
+"""What has no HTTPS if it is imported where ``ssl`` is left out; prometheus-client refuses such ones."""
 
 
 def wanted(config: Config) -> bool:
@@ -24,9 +30,17 @@ def wanted(config: Config) -> bool:
 
 
 def leave_out() -> None:
-    """From now on there is no TLS in this process, unless it is loaded already."""
+    """From now on there is no TLS in this process, and nothing of OpenSSL, unless it is loaded already."""
     modules = cast(dict[str, object], sys.modules)
-    modules.setdefault(_PACKAGE, None)
+    for name in (_PACKAGE, *_PYTHONS_OWN):
+        modules.setdefault(name, None)
+
+
+def let_in() -> None:
+    """Everything is loaded that can do without Python's ``ssl``: who comes later and cannot shall have it."""
+    if sys.modules.get("ssl", sys) is None:
+        for name in (*_PYTHONS_OWN, *_LESS_WITHOUT):
+            sys.modules.pop(name, None)
 
 
 def check(description: str, place: str) -> None:

@@ -46,8 +46,9 @@ class TLSTests(SynchronousTestCase):
         return daemon
 
     def loaded(self, daemon: Daemon) -> bool:
-        """Whether the code of OpenSSL that cryptography brings is in the process."""
-        return "cryptography" in Path(f"/proc/{daemon.server.process.pid}/maps").read_text()
+        """Whether OpenSSL is in the process: the machine's own, or the one that cryptography brings."""
+        maps = Path(f"/proc/{daemon.server.process.pid}/maps").read_text()
+        return any(library in maps for library in ("libcrypto", "libssl", "cryptography"))
 
     def test_left_out(self) -> None:
         """Without a TLS port OpenSSL takes no memory; a reload that asks for one is refused, a restart is not."""
@@ -71,3 +72,11 @@ class TLSTests(SynchronousTestCase):
         trust = ssl.create_default_context(cadata=certificate.decode())
         with urllib.request.urlopen(url, timeout=PATIENCE, context=trust) as answer:
             self.assertEqual(answer.read(), b"ok")
+
+    def test_later(self) -> None:
+        """Metrics, whose library asks for Python's ssl, are there all the same, and the daemon goes on without TLS."""
+        daemon = self.daemon("tcp:0:interface=127.0.0.1")
+        self.assertFalse(self.loaded(daemon))
+        status, text = daemon.request("GET", "/metrics")
+        self.assertEqual((status, text[:40]), (200, "# HELP sdcpd_up 1; the version is in the"))
+        self.assertEqual(daemon.get("/v1/printers"), [])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from types import ModuleType
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -26,11 +27,12 @@ class WantedTests(SynchronousTestCase):
 class LeftOutTests(SynchronousTestCase):
     def setUp(self) -> None:
         modules: dict[str, object] = sys.modules  # type: ignore[assignment]
-        kept = {name: module for name, module in modules.items() if name.partition(".")[0] == "OpenSSL"}
-        for name in kept:
-            del modules[name]
-        self.addCleanup(modules.update, kept)
-        self.addCleanup(modules.pop, "OpenSSL", None)  # the first to be done
+        before = dict(modules)
+        self.addCleanup(modules.update, before)
+        self.addCleanup(modules.clear)  # the first to be done
+        for name in before:
+            if name.partition(".")[0] in ("OpenSSL", "ssl", "_hashlib", "hashlib", "http", "urllib"):
+                del modules[name]
 
     def test_check(self) -> None:
         """A reload that asks for TLS where it was left out is refused, and says that a restart will do."""
@@ -46,6 +48,31 @@ class LeftOutTests(SynchronousTestCase):
         tls.leave_out()
         with self.assertRaises(ImportError):
             import OpenSSL  # noqa: F401
+
+    def test_hashes(self) -> None:
+        """Without OpenSSL files and keys have the same hashes."""
+        hashes = "md5", "sha1", "sha256", "blake2b"
+        expected = [import_module("hashlib").new(name, b"a").hexdigest() for name in hashes]
+        for name in ("hashlib", "_hashlib"):
+            del sys.modules[name]
+        tls.leave_out()
+        hashlib = import_module("hashlib")
+        self.assertNotIn("openssl", hashlib.md5.__name__)
+        self.assertEqual([hashlib.new(name, b"a").hexdigest() for name in hashes], expected)
+
+    def test_let_in(self) -> None:
+        """Who needs Python's own ssl after the start has it, and HTTPS of urllib as well; ports still have none."""
+        tls.leave_out()
+        self.assertFalse(hasattr(import_module("urllib.request"), "HTTPSHandler"))
+        tls.let_in()
+        self.assertTrue(hasattr(import_module("urllib.request"), "HTTPSHandler"))
+        self.assertRaises(ConfigError, tls.check, TLS, "[web] listen")
+
+    def test_nothing_left_out(self) -> None:
+        """Where TLS is loaded nothing is imported twice."""
+        found = import_module("urllib.request")
+        tls.let_in()
+        self.assertIs(import_module("urllib.request"), found)
 
     def test_loaded_already(self) -> None:
         """What somebody has loaded already stays."""

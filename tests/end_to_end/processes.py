@@ -62,9 +62,11 @@ def _die_with_parent() -> None:
 
 
 def plugin(name: str) -> list[str]:
-    """The words that run a twistd plugin, ours or the installed one."""
+    """The words that run the daemon or another twistd plugin of ours, or what is installed."""
     if INSTALLED:
         return [str(Path(INSTALLED, name))]
+    if name == "sdcpd":
+        return [sys.executable, "-m", name]
     return [str(TWISTD), "--nodaemon", "--pidfile=", name]
 
 
