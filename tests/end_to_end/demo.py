@@ -6,6 +6,8 @@ One decision: the demo uses nothing but the daemon's public API, exactly as a sc
 from __future__ import annotations
 
 import argparse
+import json
+import shlex
 import shutil
 import socket
 import sys
@@ -105,18 +107,19 @@ def _tour(daemon: Daemon, file: Path) -> bool:
     for printer in printers:
         _say(f"  {printer['name']} ({printer['model']}, {printer['firmware']}) at {printer['address']}")
     slug = next(p["id"] for p in printers if p["resolution"] == [5760, 3600])
-    _say(
-        f"\nUpload {file.name}, {file.stat().st_size / 1e6:.1f} MB:  curl {_KEY} -T {file.name} {daemon.url}/v1/files/"
-    )
+    upload = f"curl {_KEY} -T {shlex.quote(str(file))} {daemon.url}/v1/files/"
+    _say(f"\nUpload {file.name}, {file.stat().st_size / 1e6:.1f} MB:  {upload}")
     status, stored = daemon.put(f"/v1/files/{file.name}", file)
     if status != 201:
-        _say(f"  refused: {stored['error']['message']} {stored['error']['hint']}")
+        _say(f"  refused: {stored['error']['message']}. {stored['error']['hint']}")
         return False
     _say(f"  stored, MD5 {stored['file']['md5']}")
-    _say(f'\nPrint it:  curl {_KEY} -d \'{{"file": "{file.name}"}}\' {daemon.url}/v1/printers/{slug}/print')
-    status, answer = daemon.request("POST", f"/v1/printers/{slug}/print", {"file": file.name, "plate_clear": True})
+    wish = {"file": file.name, "plate_clear": True}
+    order = f"curl {_KEY} -d {shlex.quote(json.dumps(wish))} {daemon.url}/v1/printers/{slug}/print"
+    _say(f"\nPrint it, in half a minute instead of hours:  {order}")
+    status, answer = daemon.request("POST", f"/v1/printers/{slug}/print", wish)
     if status != 202:
-        _say(f"  refused: {answer['error']['message']} {answer['error']['hint']}")
+        _say(f"  refused: {answer['error']['message']}. {answer['error']['hint']}")
         return False
     printer = _follow(daemon, slug)
     _say(f"\nThe job is {printer['job']['state']}; the printer says {printer['phase']}, {printer['progress']:g} %.")
@@ -128,6 +131,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__.splitlines()[0])
     parser.add_argument("--file", help="a .goo or .ctb file to print instead of the sample")
     chosen = parser.parse_args()
+    if chosen.file and not Path(chosen.file).is_file():
+        parser.error(f"there is no file {chosen.file}")
     directory = Path(tempfile.mkdtemp(prefix="sdcpd-demo-"))
     try:
         with (
@@ -135,7 +140,7 @@ def main() -> int:
             Daemon(directory, printers.targets, web=_listen()) as daemon,
         ):
             _say(f"sdcpd is running at {daemon.url} with {len(PROFILES)} simulated printers.")
-            _say(f"To give it orders yourself:  KEY=$(cat {directory}/state/admin.key)\n")
+            _say(f"Its key, for orders from the page and from curl:  KEY={daemon.key}\n")
             good = _tour(daemon, _file(directory, chosen.file))
             stays = good and sys.stdin.isatty() and sys.stdout.isatty()
             _say(f"\nThe web address:  {daemon.url}/   (and /v1/printers, /status, /v1/updates, /openapi.json)")

@@ -101,6 +101,7 @@ class ToolTests(KeysCase):
 
 
 @pytest.mark.end_to_end
+@needs("curl")
 class FirstKeyTests(KeysCase):
     """``admin.key``."""
 
