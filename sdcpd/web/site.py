@@ -29,6 +29,7 @@ from sdcpd.logs import logger
 from sdcpd.web.answer import secure, write
 from sdcpd.web.errors import ErrorBody, error_answer
 from sdcpd.web.redacted import redacted
+from sdcpd.web.turns import TurnByTurn
 from sdcpd.web.upload import Body
 
 __all__ = ["MAX_SMALL_BODY", "Channel", "Request", "Site", "redacted"]
@@ -158,7 +159,7 @@ _SECONDS = {
 _ARRIVING = frozenset({_Phase.SMALL, _Phase.HELD, _Phase.STREAM})
 
 
-class Channel(http.HTTPChannel):
+class Channel(TurnByTurn):
     """One client's connection.
 
     Everything that Twisted keeps private and headers-first needs is used in this class and nowhere else:

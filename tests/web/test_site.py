@@ -66,7 +66,7 @@ class Desk(Resource):
 class Client:
     """One connection; what is sent waits while the server does not read."""
 
-    def __init__(self, site: Site, cut: int | None) -> None:
+    def __init__(self, site: Site, cut: int | None, clock: Clock) -> None:
         self.transport = StringTransport()
         self.cut = cut
         channel = site.buildProtocol(None)
@@ -74,6 +74,7 @@ class Client:
         self.channel = channel
         self.channel.makeConnection(self.transport)
         self.waiting = b""
+        self.clock = clock
 
     def send(self, data: bytes) -> None:
         self.waiting += data
@@ -84,6 +85,8 @@ class Client:
             size = self.cut or len(self.waiting)
             data, self.waiting = self.waiting[:size], self.waiting[size:]
             self.channel.dataReceived(data)
+            while self.channel.paused:  # requests wait that were sent ahead
+                self.clock.advance(0)
 
     def leave(self) -> None:
         self.channel.connectionLost(Failure(ConnectionLost()))
@@ -104,7 +107,7 @@ class SiteCase(SynchronousTestCase):
         self.clock = Clock()
         self.desk = Desk()
         self.site = Site(self.desk, lambda method, path: method == b"PUT" and path.startswith(b"/f/"), self.clock)
-        self.client = Client(self.site, self.cut)
+        self.client = Client(self.site, self.cut, self.clock)
         self.file = BytesIO()
         self.delivery: Deferred[int] | None = None
 
@@ -159,7 +162,7 @@ class PathTests(SiteCase):
         """Garbage gets a readable refusal and the connection ends."""
         number = b"9" * 5000
         for garbage in (b"hello\r\n", b"POST / HTTP/1.1\r\nContent-Length: %b\r\nA: b\r\n\r\n" % number):
-            self.client = Client(self.site, self.cut)
+            self.client = Client(self.site, self.cut, self.clock)
             answer = self.ask(garbage)
             self.assertEqual((answer.status, json.loads(answer.body)["error"]["code"]), (400, "bad_request"))
             self.assertTrue(self.client.closed)
@@ -182,7 +185,7 @@ class PathTests(SiteCase):
             b"GET / HTTP/1.1\r\n" + line * 17,
         ):
             for end in (b"", b"\r\n\r\n"):
-                self.client = Client(self.site, self.cut)
+                self.client = Client(self.site, self.cut, self.clock)
                 answer = self.ask(large + end)
                 self.assertEqual((answer.status, json.loads(answer.body)["error"]["code"]), (431, "head_too_large"))
                 self.assertEqual((self.client.closed, len(self.client.answers)), (True, 1))
@@ -225,9 +228,9 @@ class SmallBodyTests(SiteCase):
         self.site.max_body = 0
         for framing in (b"Content-Length: 1", b"Transfer-Encoding: chunked"):
             for expect in (b"", b"Expect: 100-continue\r\n"):
-                self.client = Client(self.site, self.cut)
+                self.client = Client(self.site, self.cut, self.clock)
                 self.assert_too_large(self.ask(b"POST / HTTP/1.1\r\n%b%b\r\n\r\n" % (expect, framing)))
-        self.client = Client(self.site, self.cut)
+        self.client = Client(self.site, self.cut, self.clock)
         self.assertEqual(self.ask(b"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n").status, 200)
 
     def assert_too_large(self, answer: Answer) -> None:
@@ -241,7 +244,7 @@ class SmallBodyTests(SiteCase):
     def test_announced_too_large(self) -> None:
         """A body announced too large is refused before it is sent, and not asked for."""
         for expect in (b"", b"Expect: 100-continue\r\n"):
-            self.client = Client(self.site, self.cut)
+            self.client = Client(self.site, self.cut, self.clock)
             self.assert_too_large(self.ask(b"POST / HTTP/1.1\r\n%bContent-Length: 65537\r\n\r\n" % expect))
 
     def test_chunked_too_large(self) -> None:
@@ -322,7 +325,7 @@ class StreamTests(SiteCase):
             (b"Transfer-Encoding: chunked", b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)),
         ):
             self.desk.seen.clear()
-            self.client = Client(self.site, self.cut)
+            self.client = Client(self.site, self.cut, self.clock)
             self.client.send(self.PUT + framing + b"\r\n\r\n" + sent[:-1])
             (answer,) = self.client.answers
             self.assertEqual((answer.status, answer.body, len(self.desk.seen)), (401, b"key?", 1))
@@ -479,7 +482,7 @@ class EndTests(SiteCase):
     def test_slow_handler(self) -> None:
         """A client is never cut off because we are slow: unread upload, or long poll."""
         self.begin(self.wait)
-        poll = Client(self.site, None)
+        poll = Client(self.site, None, self.clock)
         poll.send(b"GET / HTTP/1.1\r\n\r\n")
         self.clock.advance(86400)
         self.assertFalse(self.client.closed or poll.closed)
@@ -517,7 +520,7 @@ class EndTests(SiteCase):
     def test_idle(self) -> None:
         """An unused connection is closed after a minute, a used one a minute after its last answer."""
         self.client.send(b"GET / HTTP/1.1\r\n\r\n")
-        unused = Client(self.site, None)
+        unused = Client(self.site, None, self.clock)
         self.clock.advance(59)
         self.client.send(b"GET / HTTP/1.1\r\n\r\n")
         self.clock.advance(1)
@@ -528,7 +531,7 @@ class EndTests(SiteCase):
     def test_slow_head(self) -> None:
         """A head has to be complete in twenty seconds, however it trickles; so has each later head."""
         for first in (b"", b"GET / HTTP/1.1\r\n\r\n"):
-            client = Client(self.site, None)
+            client = Client(self.site, None, self.clock)
             client.send(first)
             for _ in range(20):
                 self.assertFalse(client.closed)
@@ -603,7 +606,7 @@ class EndTests(SiteCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.failureResultOf(self.delivery or Deferred(), Interrupted)
 
-        self.client = Client(self.site, self.cut)
+        self.client = Client(self.site, self.cut, self.clock)
         self.begin(self.wait)
         request = self.desk.seen[-1]
         request.loseConnection()
