@@ -1,16 +1,28 @@
-"""MQTT 3.1.1 on the wire, the server's side: bytes in, packets out; answers in, bytes out.
+"""MQTT 3.1.1 on the wire, the server's side: a stream of bytes in, packets out, and whether a filter takes a topic in.
 
 One decision: the position in the stream belongs to the connection, not to the loop over its packets. A loop may be
 left at any packet, and after ``close()`` or an error the bytes that already lie there are gone, so that nothing
-behind a refused CONNECT [MQTT-3.1.4-5] or a DISCONNECT is ever seen.
+behind a refused CONNECT [MQTT-3.1.4-5] or a DISCONNECT is ever seen. Packets and answers have modules of their own,
+and are named here as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from enum import Enum
-from functools import lru_cache
 
+from sdcpd.codec.mqtt_answers import (
+    PINGRESP,
+    SUBACK_FAILURE,
+    connack,
+    puback,
+    pubcomp,
+    publish,
+    pubrec,
+    pubrel,
+    suback,
+    unsuback,
+)
 from sdcpd.codec.mqtt_packets import (
     HEADERS,
     NAMES,
@@ -29,9 +41,7 @@ from sdcpd.codec.mqtt_packets import (
     Subscribe,
     Unsubscribe,
     Will,
-    filter_fault,
     flags_fault,
-    topic_fault,
 )
 
 __all__ = [
@@ -55,7 +65,6 @@ __all__ = [
     "Unsubscribe",
     "Will",
     "connack",
-    "encode",
     "matches",
     "puback",
     "pubcomp",
@@ -65,13 +74,6 @@ __all__ = [
     "suback",
     "unsuback",
 ]
-
-PINGRESP = b"\xd0\x00"
-SUBACK_FAILURE = 0x80
-
-_MAX_REMAINING = 268_435_455
-_CACHED_TOPICS = 1024
-_CACHED_TOPIC_SIZE = 256
 
 
 class State(Enum):
@@ -245,154 +247,3 @@ def matches(topic_filter: str, topic: str) -> bool:
         if i == len(levels) or want not in ("+", levels[i]):
             return False
     return len(wanted) == len(levels)
-
-
-def connack(session_present: bool, code: ConnectCode) -> bytes:
-    """CONNACK; a refusal never speaks of a session [MQTT-3.2.2-4]."""
-    if session_present and code:
-        raise ValueError("a refused CONNECT has no session")
-    return bytes((0x20, 2, session_present, ConnectCode(code)))
-
-
-def publish(
-    topic: str, payload: bytes, qos: int = 0, packet_id: int = 0, retain: bool = False, dup: bool = False
-) -> bytes:
-    """PUBLISH; ``packet_id`` is 0 exactly when ``qos`` is 0."""
-    if qos not in (0, 1, 2):
-        raise ValueError(f"no such QoS: {qos}")
-    if not qos and (dup or packet_id):
-        raise ValueError("QoS 0 has neither an identifier nor a duplicate")
-    field = _known_topic_field(topic) if len(topic) <= _CACHED_TOPIC_SIZE else _topic_field(topic)
-    identifier = _packet_id(packet_id) if qos else b""
-    return _packet(0x30 | dup << 3 | qos << 1 | retain, field, identifier, payload)
-
-
-def puback(packet_id: int) -> bytes:
-    """PUBACK, the answer to a PUBLISH of QoS 1."""
-    return b"\x40\x02" + _packet_id(packet_id)
-
-
-def pubrec(packet_id: int) -> bytes:
-    """PUBREC, the answer to a PUBLISH of QoS 2."""
-    return b"\x50\x02" + _packet_id(packet_id)
-
-
-def pubrel(packet_id: int) -> bytes:
-    """PUBREL, the answer to PUBREC."""
-    return b"\x62\x02" + _packet_id(packet_id)
-
-
-def pubcomp(packet_id: int) -> bytes:
-    """PUBCOMP, the answer to PUBREL."""
-    return b"\x70\x02" + _packet_id(packet_id)
-
-
-def suback(packet_id: int, codes: Iterable[int]) -> bytes:
-    """SUBACK with one granted QoS or ``SUBACK_FAILURE`` for each filter, in order [MQTT-3.8.4-5]."""
-    granted = bytes(codes)
-    if not granted or granted.strip(b"\x00\x01\x02\x80"):
-        raise ValueError(f"no such return codes: {granted!r}")
-    return _packet(0x90, _packet_id(packet_id), granted)
-
-
-def unsuback(packet_id: int) -> bytes:
-    """UNSUBACK, the answer to UNSUBSCRIBE."""
-    return b"\xb0\x02" + _packet_id(packet_id)
-
-
-def encode(packet: Packet) -> bytes:
-    """The bytes that a client sends for ``packet``: for the other end of tests and for load generators."""
-    match packet:
-        case Publish(topic, payload, qos, retain, dup, packet_id):
-            return publish(topic, payload, qos, packet_id, retain, dup)
-        case PubAck(packet_id):
-            return puback(packet_id)
-        case PubRec(packet_id):
-            return pubrec(packet_id)
-        case PubRel(packet_id):
-            return pubrel(packet_id)
-        case PubComp(packet_id):
-            return pubcomp(packet_id)
-        case PingReq():
-            return b"\xc0\x00"
-        case Disconnect():
-            return b"\xe0\x00"
-        case Subscribe(packet_id, pairs):
-            if not pairs or any(qos not in (0, 1, 2) for _, qos in pairs):
-                raise ValueError("SUBSCRIBE needs filters, each with a QoS of 0 to 2")
-            return _packet(0x82, _packet_id(packet_id), *(_filter(f) + bytes((qos,)) for f, qos in pairs))
-        case Unsubscribe(packet_id, filters):
-            if not filters:
-                raise ValueError("UNSUBSCRIBE needs filters")
-            return _packet(0xA2, _packet_id(packet_id), *map(_filter, filters))
-    return _connect(packet)
-
-
-def _connect(packet: Connect) -> bytes:
-    if not packet.client_id and not packet.clean_session:
-        raise ValueError("a kept session needs a client identifier")
-    if packet.username is None and packet.password is not None:
-        raise ValueError("a password needs a user name")
-    flags = packet.clean_session << 1
-    fields = [_string(packet.client_id)]
-    if packet.will is not None:
-        if packet.will.qos not in (0, 1, 2):
-            raise ValueError(f"no such QoS: {packet.will.qos}")
-        flags |= 0x04 | packet.will.qos << 3 | packet.will.retain << 5
-        fields += _topic_field(packet.will.topic), _binary(packet.will.payload)
-    if packet.username is not None:
-        flags |= 0x80
-        fields.append(_string(packet.username))
-    if packet.password is not None:
-        flags |= 0x40
-        fields.append(_binary(packet.password))
-    return _packet(0x10, b"\x00\x04MQTT\x04", bytes((flags,)), _two_bytes(packet.keep_alive), *fields)
-
-
-def _packet(first: int, *parts: bytes) -> bytes:
-    size = sum(map(len, parts))
-    if size > _MAX_REMAINING:
-        raise ValueError(f"a packet cannot have {size} bytes")
-    header = bytearray((first,))
-    while size > 127:
-        header.append(size & 0x7F | 0x80)
-        size >>= 7
-    header.append(size)
-    return b"".join((header, *parts))
-
-
-def _two_bytes(number: int) -> bytes:
-    if not 0 <= number <= 0xFFFF:
-        raise ValueError(f"{number} does not fit in two bytes")
-    return number.to_bytes(2, "big")
-
-
-def _packet_id(packet_id: int) -> bytes:
-    if not packet_id:
-        raise ValueError("a packet identifier is never 0")
-    return _two_bytes(packet_id)
-
-
-def _binary(raw: bytes) -> bytes:
-    return _two_bytes(len(raw)) + raw
-
-
-def _string(text: str) -> bytes:
-    if "\0" in text:
-        raise ValueError("a string cannot hold U+0000")
-    return _binary(text.encode())
-
-
-def _topic_field(topic: str) -> bytes:
-    if fault := topic_fault(topic):
-        raise ValueError(" ".join(fault))
-    return _string(topic)
-
-
-_known_topic_field = lru_cache(maxsize=_CACHED_TOPICS)(_topic_field)
-
-
-def _filter(topic_filter: str) -> bytes:
-    if fault := filter_fault(topic_filter):
-        raise ValueError(" ".join(fault))
-    return _string(topic_filter)

@@ -1,14 +1,14 @@
 """MQTT packets written by hand, whole or broken.
 
 One decision: paho-mqtt speaks for a printer; this module only makes what paho refuses to send, a repetition with DUP
-and the broken packets of faults F7, F8 and F13, for tests that open a socket of their own.
+(fault F12) and the broken packets of F8.
 """
 
 from __future__ import annotations
 
 import struct
 
-__all__ = ["connect_packet", "oversized_length", "publish_packet", "subscribe_packet"]
+__all__ = ["connect_packet", "oversized_length", "publish_packet"]
 
 
 def _packet(first: int, body: bytes) -> bytes:
@@ -25,16 +25,10 @@ def _string(text: str) -> bytes:
     return struct.pack(">H", len(data)) + data
 
 
-def connect_packet(client_id: str, protocol: str = "MQTT", level: int = 4, keepalive: int = 60) -> bytes:
-    """CONNECT, clean session, with whatever name and level."""
-    head = _string(protocol) + struct.pack(">BBH", level, 0x02, keepalive)
+def connect_packet(client_id: str, protocol: str = "MQTT", level: int = 4) -> bytes:
+    """CONNECT, clean session, a keep-alive of 60 s, with whatever name and level."""
+    head = _string(protocol) + struct.pack(">BBH", level, 0x02, 60)
     return _packet(0x10, head + _string(client_id))
-
-
-def subscribe_packet(packet_id: int, *filters: str, qos: int = 1) -> bytes:
-    """SUBSCRIBE to some filters."""
-    body = b"".join(_string(each) + bytes([qos]) for each in filters)
-    return _packet(0x82, struct.pack(">H", packet_id) + body)
 
 
 def publish_packet(topic: str, payload: bytes, qos: int = 0, packet_id: int = 0, dup: bool = False) -> bytes:

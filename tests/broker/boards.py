@@ -7,11 +7,12 @@ import json
 from sdcpd.broker import Server
 from sdcpd.broker.printers import PRINTERS_LIMITS, PrintersPolicy
 from sdcpd.codec import mqtt
-from sdcpd.codec.mqtt import Publish, encode
+from sdcpd.codec.mqtt import Publish
 from sdcpd.codec.sdcp import Command
 from sdcpd.fleet import Fleet
 from sdcpd.links import Links
 from tests.broker.kit import Client, ServerTestCase, connect_packet
+from tests.client_packets import encode
 from tests.fakes import HOME, ID, announcement, response_payload, wall
 
 __all__ = ["OWN", "Board", "PrintersTestCase", "commands"]

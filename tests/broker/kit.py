@@ -17,8 +17,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from sdcpd.broker import Identity, Limits, OpenPolicy, Policy, Router, Server, Storage, Verdict
 from sdcpd.broker.connection import Connection
 from sdcpd.codec import mqtt
-from sdcpd.codec.mqtt import Connect, ConnectCode, Publish, Subscribe, Unsubscribe, Will, encode
+from sdcpd.codec.mqtt import Connect, ConnectCode, Publish, Subscribe, Unsubscribe, Will
 from sdcpd.logs import set_level
+from tests.client_packets import encode
 
 __all__ = [
     "Client",

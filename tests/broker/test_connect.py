@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sdcpd.broker import Identity, OpenPolicy, Violation
 from sdcpd.broker.server import TICK
-from sdcpd.codec.mqtt import Connect, ConnectCode, Disconnect, PingReq, Publish, Subscribe, Will, encode
+from sdcpd.codec.mqtt import Connect, ConnectCode, Disconnect, PingReq, Publish, Subscribe, Will
 from tests.broker.kit import (
     Client,
     ConnAck,
@@ -15,6 +15,7 @@ from tests.broker.kit import (
     connect_packet,
     payloads,
 )
+from tests.client_packets import encode
 
 WILL = Will("will", b"gone", 0, False)
 

@@ -14,7 +14,6 @@ from sdcpd.codec.mqtt import (
     PubRel,
     Subscribe,
     Unsubscribe,
-    encode,
 )
 from sdcpd.logs import WHILE
 from tests.broker.kit import (
@@ -29,6 +28,7 @@ from tests.broker.kit import (
     ids,
     payloads,
 )
+from tests.client_packets import encode
 
 CLAUSE = re.compile(r"\[MQTT-[^\]]+\]")
 

@@ -10,9 +10,10 @@ from twisted.internet.interfaces import ITCPTransport
 
 from sdcpd.broker import Limits, Router, Storage, Violation
 from sdcpd.broker.server import TICK, Refused
-from sdcpd.codec.mqtt import PingReq, Publish, Subscribe, Will, encode
+from sdcpd.codec.mqtt import PingReq, Publish, Subscribe, Will
 from sdcpd.logs import LINES, WHILE, shown
 from tests.broker.kit import Client, PingResp, ServerTestCase, Wire, connect_packet, payloads
+from tests.client_packets import encode
 
 NOWHERE = Wire()
 

@@ -8,13 +8,14 @@ from sdcpd.broker import Server, Violation
 from sdcpd.broker.printers import ACK_WAIT, MISSES, PRINTERS_LIMITS, PrinterIdentity, PrinterLink, PrintersPolicy
 from sdcpd.broker.server import Refused
 from sdcpd.codec import mqtt
-from sdcpd.codec.mqtt import Publish, encode
+from sdcpd.codec.mqtt import Publish
 from sdcpd.codec.sdcp import Command
 from sdcpd.errors import CommandTimeout, LinkLost, PrinterOffline
 from sdcpd.fleet import Reachability
 from sdcpd.links import COMMAND_TIMEOUT, DEAD, Link, Links, Session
 from tests.broker.boards import OWN, Board, PrintersTestCase, commands
 from tests.broker.kit import connect_packet
+from tests.client_packets import encode
 from tests.fakes import HOME, ID, announcement, events, pump, status_json, status_payload, wall
 
 FAREWELL = PRINTERS_LIMITS.farewell_time

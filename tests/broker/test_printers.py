@@ -5,12 +5,13 @@ from __future__ import annotations
 from sdcpd.broker import Server
 from sdcpd.broker.clients import CLIENTS_LIMITS
 from sdcpd.codec import mqtt
-from sdcpd.codec.mqtt import Connect, Publish, Subscribe, Unsubscribe, Will, encode
+from sdcpd.codec.mqtt import Connect, Publish, Subscribe, Unsubscribe, Will
 from sdcpd.codec.sdcp import Command
 from sdcpd.errors import LinkLost
 from sdcpd.fleet import Reachability
 from tests.broker.boards import OWN, Board, PrintersTestCase, commands
 from tests.broker.kit import Client, connect_packet, payloads
+from tests.client_packets import encode
 from tests.fakes import HOME, ID, OTHER_ID, JsonObject, announcement, logged, status_json, status_payload
 
 NOT_AUTHORIZED = b"\x20\x02\x00\x05"

@@ -21,9 +21,10 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from sdcpd.broker import Limits, OpenPolicy, Router, Server, Storage, Violation
-from sdcpd.codec.mqtt import PingReq, Publish, Subscribe, encode
+from sdcpd.codec.mqtt import PingReq, Publish, Subscribe
 from tests.broker.kit import ConnAck, PingResp, SubAck, connect_packet, read
 from tests.certificates import certificate_pem
+from tests.client_packets import encode
 
 PATIENCE = 20.0
 T = TypeVar("T")

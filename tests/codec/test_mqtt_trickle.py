@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sdcpd.codec.mqtt import Connect, Packet, Publish, ServerConnection, encode
+from sdcpd.codec.mqtt import Connect, Packet, Publish, ServerConnection
+from tests.client_packets import encode
 
 
 class Counting(ServerConnection):

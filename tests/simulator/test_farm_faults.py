@@ -6,8 +6,10 @@ import json
 
 from twisted.internet.task import deferLater
 
+from sdcpd.codec.mqtt import Connect, Subscribe
 from sdcpd.simulator.link import LinkState
-from sdcpd.simulator.rawmqtt import connect_packet, oversized_length, publish_packet, subscribe_packet
+from sdcpd.simulator.rawmqtt import oversized_length, publish_packet
+from tests.client_packets import encode
 from tests.simulator.test_farm import BODY, FIRST, HUB, FarmCase, reactor
 
 
@@ -118,8 +120,8 @@ class LinkFaultTests(FarmCase):
         raw = await connectProtocol(endpoint, Protocol())
         body = json.dumps({"x": "y" * 300}).encode()
         packets = (
-            connect_packet("ID", keepalive=20),
-            subscribe_packet(1, "/a", "/b"),
+            encode(Connect("ID", True, 20, None, None, None)),
+            encode(Subscribe(1, (("/a", 1), ("/b", 1)))),
             publish_packet("/sdcp/status/ID", body, qos=1, packet_id=3, dup=True),
         )
         for byte in b"".join(packets):

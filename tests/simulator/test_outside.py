@@ -6,10 +6,12 @@ import json
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from sdcpd.codec.mqtt import Subscribe
 from sdcpd.simulator.fault_kinds import Twin
-from sdcpd.simulator.rawmqtt import connect_packet, subscribe_packet
+from sdcpd.simulator.rawmqtt import connect_packet
 from sdcpd.simulator.storage import StoredFile
 from sdcpd.simulator.strangers import intrusion
+from tests.client_packets import encode
 from tests.simulator.fakes import HUB, TAKEN, PrinterCase
 from tests.simulator.test_farm import BODY, FarmCase
 from tests.simulator.test_transfer import TransferCase
@@ -205,7 +207,7 @@ class WireTests(FarmCase):
                 self.assertLess(max(session.pieces), 8)  # one, unless the reader came late
             else:
                 own = f"/sdcp/request/{printer.id}"
-                self.assertEqual(session.pieces[0], len(connect_packet(printer.id) + subscribe_packet(1, own)))
+                self.assertEqual(session.pieces[0], len(connect_packet(printer.id) + encode(Subscribe(1, ((own, 1),)))))
         self.assertEqual(self.farm.violations, [])
 
     async def test_moved(self) -> None:
