@@ -21,7 +21,7 @@ from sdcpd.estimate import learned
 from sdcpd.fleet import Fleet
 from sdcpd.index import FileIndex
 from sdcpd.journal import PrintPage, PrintQuery
-from sdcpd.logs import logger
+from sdcpd.logs import Few, logger
 from sdcpd.pace import Pace
 from sdcpd.plates import PlateRecords, Plates, noted
 from sdcpd.printer import Printer, Run
@@ -32,6 +32,10 @@ from sdcpd.records import Plate, PrintRecord, PrintResult, Wear
 __all__ = ["History", "Known", "PrintRecords"]
 
 _log = logger("sdcpd.history")
+MOST = 20
+"""Prints of one printer that are written down in so many seconds: a real one takes minutes, and who makes a printer up
+can make it print as often as it speaks."""
+MOST_IN = 3600.0
 LEARNT_FROM = 10
 """The printer's last finished prints that tell how long the next one takes."""
 
@@ -101,6 +105,7 @@ class History:
         self._tallies: dict[str, Tally] = {}
         self._paces: dict[str, tuple[str, Pace]] = {}
         self._watches: dict[str, Watch] = {}
+        self._few: dict[str, Few] = {}
         for printer in fleet:
             self.appeared(printer)
 
@@ -208,7 +213,7 @@ class History:
             watch = self._watch(printer)
             began = not watch.running
             verdict = watch.status(printer.status, now)
-            if verdict is not None and began and adopt(printer):
+            if verdict is not None and began and (adopt(printer) or not self._may_begin(printer)):
                 watch.leave()
             elif verdict is not None:
                 self._judged(printer, verdict, began=began, quiet=first)
@@ -218,6 +223,16 @@ class History:
             self._watches[printer.id] = Watch(printer.generation, None, now)
         if printer.id in self._tallies:
             self._progress(printer)
+
+    def _may_begin(self, printer: Printer) -> bool:
+        """Whether one more print that nobody here started is believed."""
+        few = self._few.setdefault(printer.id, Few(self._clock.seconds, MOST, MOST_IN))
+        may = few.may()
+        if few.withheld:
+            _log.warn(
+                "{id} told of {count} prints too many to be true within an hour", id=printer.id, count=few.withheld
+            )
+        return may
 
     def _watch(self, printer: Printer) -> Watch:
         watch = self._watches.get(printer.id)

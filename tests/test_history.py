@@ -7,9 +7,10 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from sdcpd.codec.sliced import Layer, SlicedFile
+from sdcpd.history import MOST, MOST_IN
 from sdcpd.progress import JobState
 from sdcpd.records import PlateState, PrintRecord, PrintResult, Wear
-from tests.fakes import ID, WALL, FakeJournal, JsonObject, Workshop, status_json
+from tests.fakes import ID, WALL, FakeJournal, JsonObject, Workshop, logged, status_json
 
 SLICED = SlicedFile(
     format="goo",
@@ -45,6 +46,42 @@ class HistoryTestCase(SynchronousTestCase):
         self.shop.print()
         self.shop.deliver()
         self.link.says(self.shop.at_work(3))
+
+
+class FloodTests(HistoryTestCase):
+    def begin_and_end(self, times: int) -> None:
+        for number in range(times):
+            self.link.says(foreign(3, name=f"{number}.goo"))
+            self.link.says(foreign(16, current=0, name=f"{number}.goo"))
+
+    def test_flood(self) -> None:
+        """A printer that begins a print with each message fills no disk with its history; an hour later it is believed."""
+        self.begin_and_end(500)
+        self.assertEqual(len(self.prints), MOST)
+        self.assertEqual(self.shop.fleet.get(ID).wear.prints, MOST)
+        self.assertIs(self.shop.fleet.get(ID).plate.state, PlateState.OCCUPIED)
+        lines = logged(self)
+        self.shop.clock.advance(MOST_IN)
+        self.begin_and_end(1)
+        self.assertEqual(len(self.prints), MOST + 1)
+        self.assertTrue(any("too many to be true" in line for line in lines))
+
+    def test_plate(self) -> None:
+        """What is too much for the history is on the plate all the same."""
+        self.begin_and_end(MOST)
+        plates = self.shop.jobs.plates
+        plates.confirm(self.shop.fleet.get(ID), None, "somebody")
+        self.assertIs(self.shop.fleet.get(ID).plate.state, PlateState.CLEAR)
+        self.link.says(foreign(3, name="more.goo"))
+        self.assertIs(self.shop.fleet.get(ID).plate.state, PlateState.OCCUPIED)
+
+    def test_ours(self) -> None:
+        """A job of ours is written down however many prints the printer told of."""
+        self.begin_and_end(2 * MOST)
+        self.link.says(status_json(0, 0))
+        self.shop.jobs.plates.confirm(self.shop.fleet.get(ID), None, "somebody")
+        self.started()
+        self.assertEqual(self.prints[-1].job, self.shop.job.id)
 
 
 class OwnTests(HistoryTestCase):
