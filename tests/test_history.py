@@ -55,7 +55,7 @@ class FloodTests(HistoryTestCase):
             self.link.says(foreign(16, current=0, name=f"{number}.goo"))
 
     def test_flood(self) -> None:
-        """A printer that begins a print with each message fills no disk with its history; an hour later it is believed."""
+        """A printer that begins a print with each message fills no disk; an hour later it is believed again."""
         self.begin_and_end(500)
         self.assertEqual(len(self.prints), MOST)
         self.assertEqual(self.shop.fleet.get(ID).wear.prints, MOST)

@@ -63,7 +63,7 @@ class Connection(Protocol):
 
     __slots__ = (
         "_answers", "_backlog", "_connection_due", "_door", "_full", "_heard", "_keep_alive", "_mqtt", "_queued",
-        "_session", "connected", "factory", "peer", "transport",
+        "_session", "_taken", "connected", "factory", "peer", "transport",
     )  # fmt: skip
 
     transport: ITCPTransport
@@ -82,6 +82,8 @@ class Connection(Protocol):
         self._backlog: deque[bytes] | None = None
         self._queued = 0
         self._full = False
+        self._taken = 0
+        """Packets that count in this tick: those of earlier ones included that were more than could be taken."""
 
     @property
     def name(self) -> str:
@@ -108,6 +110,7 @@ class Connection(Protocol):
         try:
             for packet in self._mqtt.receive(data):
                 self._heard = now
+                self._taken += 1
                 # In the order of how often they come; a session is there for all but CONNECT.
                 if isinstance(packet, Publish):
                     self._publish(packet)
@@ -131,6 +134,8 @@ class Connection(Protocol):
             _log.failure("The connection of {who} is closed by a bug", who=self.name)
             self._abort("the daemon made a mistake")
         self._flush()
+        if self._taken > self._door.limits.packets > 0 and self._mqtt.state is not _CLOSED:
+            cast("IPushProducer", self.transport).pauseProducing()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone, however it went."""
@@ -278,7 +283,9 @@ class Connection(Protocol):
         self._abort("it does not read")
 
     def check(self, now: float) -> None:
-        """Look at the deadlines: CONNECT, keep alive, farewell."""
+        """Another tick: look at the deadlines (CONNECT, keep alive, farewell), and read on where enough was read."""
+        if self._taken:
+            self._count_anew()
         if self._connection_due:
             if now < self._connection_due:
                 return
@@ -290,6 +297,13 @@ class Connection(Protocol):
             silent = now - self._heard
             self._door.complaints.note(Violation.KEEP_ALIVE, self.name, f"silent for {silent:.0f} s")
             self._abort("its keep alive passed without a packet")
+
+    def _count_anew(self) -> None:
+        most = self._door.limits.packets
+        held = self._taken > most > 0
+        self._taken = max(self._taken - most, 0) if most else 0
+        if held and self._taken <= most:
+            cast("IPushProducer", self.transport).resumeProducing()
 
     def _violate(self, kind: Violation, what: object) -> None:
         self._door.complaints.note(kind, self.name, what)
@@ -319,6 +333,7 @@ class Connection(Protocol):
         self._answers = self._backlog = None
         self._queued = 0
         self._full = False
+        self._taken = 0
         self._keep_alive = self._connection_due = 0.0
         # A transport waits for its producer before it closes.
         cast("IConsumer", self.transport).unregisterProducer()

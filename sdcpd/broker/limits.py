@@ -26,6 +26,8 @@ class Limits(Struct, frozen=True):
     connections_per_address: int = 1_000
     connects_per_second: int = 500
     """From one address."""
+    packets: int = 0
+    """From one client, in each tick of the door; what it sends beyond that waits at its end. 0 is no limit."""
     subscriptions: int = 500
     """Of one client, and in one SUBSCRIBE."""
     subscription_bytes: int = 2 << 20

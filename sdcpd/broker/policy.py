@@ -33,7 +33,8 @@ class Identity(Struct, frozen=True):
     """As whom a client was let in. A policy that wants to remember more derives its own.
 
     ``session`` names its state for take-over, resumption and ``Router.deliver``: the client identifier, or what the
-    door makes of it where two doors share a router. ``stored`` is whether anything may be kept while it is away.
+    door makes of it where two doors share a router. ``stored`` is whether anything may be kept while it is away, what
+    it publishes with RETAIN included.
     ``routed`` is whether its subscriptions bring it what others publish, or only what ``Router.deliver`` sends it.
     """
 

@@ -30,6 +30,7 @@ PRINTERS_LIMITS = Limits(
     connections=4096,
     connections_per_address=16,  # a printer needs one, and a second while the first is half-open
     connects_per_second=20,
+    packets=50,  # a busy board sends two or three in a second
     subscriptions=16,
     queued_bytes=1 << 20,
     queued_bytes_of_all=64 << 20,

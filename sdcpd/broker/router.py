@@ -193,7 +193,7 @@ class Router:
         policy, identity = session.policy, session.identity
         verdict = policy.publish(identity, packet)
         if verdict is _ALLOW:
-            self._publish(packet.topic, packet.payload, packet.qos, packet.retain)
+            self._publish(packet.topic, packet.payload, packet.qos, packet.retain and identity.stored)
             try:
                 policy.published(identity, packet)
             except Exception:

@@ -9,6 +9,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import ITCPTransport
 
 from sdcpd.broker import Limits, Router, Storage, Violation
+from sdcpd.broker.printers import PRINTERS_LIMITS
 from sdcpd.broker.server import TICK, Refused
 from sdcpd.codec.mqtt import PingReq, Publish, Subscribe, Will
 from sdcpd.logs import LINES, WHILE, shown
@@ -214,6 +215,59 @@ class LogTests(ServerTestCase):
         self.assertEqual(shown("Drucker im Küchenschrank/日本"), "Drucker im Küchenschrank/日本")
         self.assertEqual(shown("a\tb\x00\x7f"), "a\\tb\\x00\\x7f")
         self.assertEqual(shown("x" * 1000), "x" * 120 + "...")
+
+
+class PaceTests(ServerTestCase):
+    """Clients that say more than anybody has to hear."""
+
+    limits = Limits(packets=10)
+
+    def held(self, client: Client) -> bool:
+        return client.wire.producerState == "paused"
+
+    def test_held(self) -> None:
+        """Who talks without end is listened to so many packets a tick; the rest waits at its end, and none is lost."""
+        listener, talker = self.subscriber("t"), self.client("talker")
+        self.clock.advance(TICK)
+        talker.say(*[Publish("t", b"%d" % number, 0, False, False, 0) for number in range(35)])
+        self.assertEqual(len(payloads(listener.take())), 35)
+        ticks = 0
+        while self.held(talker):
+            self.clock.advance(TICK)
+            ticks += 1
+        self.assertEqual(ticks, 3)
+        talker.publish("t")
+        self.assertEqual(payloads(listener.take()), [b"m"])
+
+    def test_usual(self) -> None:
+        """Who says as much as is allowed, tick for tick, is never held up."""
+        talker = self.client("talker")
+        for _ in range(20):
+            self.clock.advance(TICK)
+            talker.say(*[PingReq()] * 10)
+            self.assertFalse(self.held(talker))
+
+    def test_others(self) -> None:
+        """One that is held up holds up nobody else."""
+        talker, other = self.client("talker"), self.client("other")
+        talker.say(*[PingReq()] * 50)
+        other.say(PingReq())
+        self.assertEqual((self.held(talker), self.held(other)), (True, False))
+
+    def test_ended(self) -> None:
+        """One that is held up and ended is let go: its end arrives."""
+        talker = self.client("talker")
+        talker.say(*[PingReq()] * 50)
+        self.router.end("talker", "enough")
+        self.assertTrue(talker.over)
+        self.clock.advance(TICK)
+        talker.vanish()
+        self.assertEqual(self.server.connections, 0)
+
+    def test_boards(self) -> None:
+        """At the printers' door there is such a limit: a board that goes mad costs little."""
+        self.assertLessEqual(PRINTERS_LIMITS.packets, 100)
+        self.assertGreater(PRINTERS_LIMITS.packets, 0)
 
 
 class SlowReaderTests(ServerTestCase):
