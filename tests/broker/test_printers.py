@@ -58,6 +58,13 @@ class AdmissionTests(PrintersTestCase):
         self.assertEqual(board.got(), NOT_AUTHORIZED)
         self.assertFalse(ready.over)
 
+    def test_retain(self) -> None:
+        """Nothing that a board says is kept for later: it would crowd out what clients keep, and be old news."""
+        board = self.ready()
+        for number in range(100):
+            board.publish(f"/sdcp/kind{number}/{ID}", b"{}", 1, 1, retain=True)
+        self.assertEqual(self.router.counters.retained, 0)
+
     def test_never_seen(self) -> None:
         """A printer that is only configured has no address yet, and is not admitted from an empty one."""
         self.fleet.announced(announcement(OTHER_ID), "")
