@@ -125,7 +125,7 @@ class FileStore:
         key = unicodedata.normalize("NFC", name_or_md5)
         if found := self._names.get(key) or self._digests.get(key.lower()):
             return found
-        raise FileMissing(f"no file {key!a} is stored", "Look it up in the list of files, or upload it first.")
+        raise FileMissing(f"no file {key!r} is stored", "Look it up in the list of files, or upload it first.")
 
     def find(self, name: str) -> StoredFile | None:
         """The file of exactly this name; None if there is none."""
@@ -183,7 +183,7 @@ class FileStore:
     def hold(self, md5: str) -> StoredFile:
         """Keep the bytes until ``release`` was called as often as this. Raises ``FileMissing``."""
         if (file := self._digests.get(md5)) is None:
-            raise FileMissing(f"no file with the MD5 {md5!a} is stored", "Upload it again.")
+            raise FileMissing(f"no file with the MD5 {md5!r} is stored", "Upload it again.")
         self._holds[md5] += 1
         return file
 
@@ -287,7 +287,7 @@ class FileStore:
             for file in given.values():
                 if file.name in names:
                     raise NameTaken(
-                        f"there is a file {file.name!a} already", "Delete it first, or choose another name."
+                        f"there is a file {file.name!r} already", "Delete it first, or choose another name."
                     )
                 check_free(file.name, names, folders)
             await self._replace({**names, **{file.name: file for file in given.values()}})
@@ -297,7 +297,7 @@ class FileStore:
     def _of_folder(self, folder: str) -> Files:
         found = self.inside(folder) if folder else []
         if not found:
-            raise FileMissing(f"no file or folder {folder!a} is stored", "Look it up in the list of files.")
+            raise FileMissing(f"no file or folder {folder!r} is stored", "Look it up in the list of files.")
         return found
 
     async def _expire(self, now: float, keep_seconds: float) -> Files:

@@ -60,16 +60,16 @@ def display_name(text: str) -> str:
 
 def _check_part(part: str, name: str) -> None:
     if not part.strip():
-        raise BadName(f"the file name {name!a} has a folder or a file without a name", _RENAME)
+        raise BadName(f"the file name {name!r} has a folder or a file without a name", _RENAME)
     if (length := len(part.encode(errors="surrogatepass"))) > LONGEST_NAME:
         raise BadName(f"the file name has {length} bytes, {LONGEST_NAME} are possible", _RENAME)
     if part.startswith("."):
-        raise BadName(f"the file name {part!a} begins with a dot", _RENAME)
+        raise BadName(f"the file name {part!r} begins with a dot", _RENAME)
     for character in part:
         if character == "\\":
-            raise BadName(f"the file name {part!a} contains {character}", "Folders are separated by a slash.")
+            raise BadName(f"the file name {part!r} contains {character}", "Folders are separated by a slash.")
         if character in _BIDI or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
-            raise BadName(f"the file name {part!a} contains U+{ord(character):04X}, which is not shown", _RENAME)
+            raise BadName(f"the file name {part!r} contains U+{ord(character):04X}, which is not shown", _RENAME)
 
 
 def base_name(name: str) -> str:
@@ -104,9 +104,9 @@ def check_free(name: str, names: Collection[str], folders: Collection[str] | Non
     parts = name.split("/")
     for depth in range(1, len(parts)):
         if (folder := "/".join(parts[:depth])) in names:
-            raise NameTaken(f"{folder!a} is a file, and cannot be a folder, too", "Choose another folder.")
+            raise NameTaken(f"{folder!r} is a file, and cannot be a folder, too", "Choose another folder.")
     if any(inside(other, name) for other in names) if folders is None else name in folders:
-        raise NameTaken(f"{name!a} is a folder, and cannot be a file, too", "Choose another name.")
+        raise NameTaken(f"{name!r} is a folder, and cannot be a file, too", "Choose another name.")
 
 
 def wire_stem(name: str) -> str:

@@ -419,8 +419,17 @@ class RefusalTests(StoreTestCase):
         ):
             error = self.assertRaises(BadName, self.store.begin, name, 100)
             self.check(error, "bad_name", word)
-            error.message.encode("ascii")
+            self.assertTrue(error.message.isprintable())
         self.assertEqual(self.partials(), [])
+
+    def test_readable(self) -> None:
+        """A refusal shows a name in its own letters, and what could change the text around it by its number."""
+        for name, shown in (
+            ("Dra\u010dica \u9f99.goo", "'Dra\u010dica \u9f99.goo'"),
+            ("a\n\u202eoog.\udcff", r"'a\n\u202eoog.\udcff'"),
+        ):
+            message = self.assertRaises(FileMissing, self.store.get, name).message
+            self.assertEqual(message, f"no file {shown} is stored")
 
     def test_too_large(self) -> None:
         """A file over the limit is refused before it is sent, or as soon as it shows."""

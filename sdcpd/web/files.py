@@ -148,7 +148,7 @@ class FilesApi:
             if not (inside := self._store.inside(name)):
                 raise
             if not call.flag("force"):
-                message = f"There are {len(inside)} files in the folder {name!a}."
+                message = f"There are {len(inside)} files in the folder {name!r}."
                 raise Refusal(409, "folder_not_empty", message, "Add ?force=1 to delete them all.") from None
             return self._store.delete_folder(name).addCallback(lambda _: Answer(204))
         return self._store.delete(name).addCallback(lambda _: Answer(204))

@@ -37,7 +37,7 @@ def served(file: StoredFile, if_none_match: str) -> Answer | ServedFile:
         return Answer(304, headers={"ETag": etag})
     resource = ServedFile(file.path, file.md5, base_name(file.name))
     if not resource.isfile():
-        raise FileMissing(f"the bytes of {file.name!a} are no longer on the disk", "Upload the file again.")
+        raise FileMissing(f"the bytes of {file.name!r} are no longer on the disk", "Upload the file again.")
     return resource
 
 

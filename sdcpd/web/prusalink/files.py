@@ -119,7 +119,7 @@ class FileEndpoints:
             return self._store.delete(name).addCallback(lambda _: _DONE)
         folder = self._shelf.folder(name)
         if (folder.folders or folder.files) and call.header("force") != YES:
-            raise Refusal(409, "folder_not_empty", f"The folder {name!a} is not empty.", f"Send Force: {YES}.")
+            raise Refusal(409, "folder_not_empty", f"The folder {name!r} is not empty.", f"Send Force: {YES}.")
         return self._shelf.remove(name).addCallback(lambda _: _DONE)
 
     def _file(self, name: Path) -> StoredFile:
@@ -130,7 +130,7 @@ class FileEndpoints:
 
 
 def _missing(name: Path) -> FileMissing:
-    return FileMissing(f"There is no file or folder {name[:200]!a}.", f"GET api/v1/files/{HERE} lists what there is.")
+    return FileMissing(f"There is no file or folder {name[:200]!r}.", f"GET api/v1/files/{HERE} lists what there is.")
 
 
 def _word(value: bool) -> str:

@@ -142,7 +142,7 @@ def _taken(name: Path) -> Refusal:
     return Refusal(
         409,
         "name_taken",
-        f"There is another file {name[:200]!a} already.",
+        f"There is another file {name[:200]!r} already.",
         f"Choose another name, or replace it: Overwrite: {YES}, or ?overwrite=1.",
     )
 
