@@ -7,7 +7,6 @@ tells which bytes it has. Every change is written to disk before it is seen (``s
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
@@ -28,7 +27,7 @@ from sdcpd.errors import (
 )
 from sdcpd.index import FileIndex, Indexes
 from sdcpd.logs import logger
-from sdcpd.names import check_free, display_name, folders_of, inside
+from sdcpd.names import check_free, content_of, display_name, folders_of, inside
 from sdcpd.offload import Offload
 from sdcpd.spool import Limits, Spool, StoredFile, disk, wire_name
 from sdcpd.uploads import Upload
@@ -42,7 +41,6 @@ Observer = Callable[[Mapping[str, StoredFile], Mapping[str, StoredFile]], None]
 
 MOST = 10_000
 """Names that files may have in all."""
-_WIRE = re.compile(r"[A-Za-z0-9_-]+_([0-9a-f]{8})\.(goo|ctb)")
 
 
 class Usage(NamedTuple):
@@ -137,7 +135,7 @@ class FileStore:
 
     def index_of(self, md5: str) -> Deferred[FileIndex | None]:
         """What the file of this MD5 holds; None if it is not stored. Fails with ``StoreError`` if the disk fails."""
-        file = next((found for found in self.list() if found.md5 == md5), None)
+        file = self._digests.get(md5)
         if file is None:
             return succeed(None)
 
@@ -148,10 +146,7 @@ class FileStore:
 
     def by_wire_name(self, wire_name: str) -> StoredFile | None:
         """The file that printers know under that name, or the same bytes under another name of ours."""
-        if found := self._wire_names.get(wire_name):
-            return found
-        parts = _WIRE.fullmatch(wire_name)
-        return self._prefixes.get((parts[1], parts[2])) if parts else None
+        return self._wire_names.get(wire_name) or self._contents.get(content_of(wire_name))
 
     def delete(self, name_or_md5: str) -> Deferred[None]:
         """Remove a name, or every name of an MD5; the bytes go with the last one.
@@ -238,7 +233,7 @@ class FileStore:
                 await self._replace({**self._names, file.name: file})
             except StoreError:
                 if md5 not in self._digests:
-                    await self._remove(path)
+                    await self._drop(file)
                 raise
         _log.info("Stored {name}: {size} bytes, MD5 {md5}", name=file.name, size=file.size, md5=md5)
         return file
@@ -329,11 +324,11 @@ class FileStore:
             # Nothing new: on a full disk only the removal makes room for the record of it.
             kept = self._held(gone)
             self._see(names, kept)
-            await self._remove(*(file.path for md5, file in gone.items() if md5 not in kept))
+            await self._drop(*(file for md5, file in gone.items() if md5 not in kept))
             gone = kept
             kept = await self._save(names, gone)
         self._see(names, kept)
-        await self._remove(*(file.path for md5, file in gone.items() if md5 not in kept))
+        await self._drop(*(file for md5, file in gone.items() if md5 not in kept))
 
     async def _save(self, names: dict[str, StoredFile], gone: dict[str, StoredFile]) -> dict[str, StoredFile]:
         """Write the record; those of the ``gone`` that it keeps, because they are held.
@@ -357,7 +352,7 @@ class FileStore:
         files = [*kept.values(), *self.list()]  # of several, the newest that has a name is found
         self._digests = {file.md5: file for file in files}
         self._wire_names = {wire_name(file): file for file in files}
-        self._prefixes = {(file.md5[:8], str(file.format)): file for file in files}
+        self._contents = {f"{file.md5[:8]}.{file.format}": file for file in files}
         self._used = sum(file.size for file in self._digests.values())
         for observer in self._observers:
             try:
@@ -365,14 +360,21 @@ class FileStore:
             except Exception:
                 _log.failure("An observer of the files failed")
 
-    async def _remove(self, *paths: str) -> None:
-        """Remove files that nothing refers to; if that fails, the next start does it."""
-        for path in paths:
+    async def _drop(self, *files: StoredFile) -> None:
+        """Remove contents that nothing refers to, with what was known of them."""
+        for file in files:
+            await self._remove(file.path)
             try:
-                await self._offload(self._spool.remove, path)
-                await self.indexes.forget(Path(path).stem)
+                await self.indexes.forget(file.md5)
             except OSError as error:
-                _log.error("{path} could not be removed: {error}", path=path, error=error)
+                _log.error("The index of {md5} could not be removed: {error}", md5=file.md5, error=error)
+
+    async def _remove(self, path: str) -> None:
+        """Remove a file that nothing refers to; if that fails, the next start does it."""
+        try:
+            await self._offload(self._spool.remove, path)
+        except OSError as error:
+            _log.error("{path} could not be removed: {error}", path=path, error=error)
 
     def _check_count(self, more: int) -> None:
         """See that so many more names may be there: a name takes no room on the disk, but some everywhere else."""

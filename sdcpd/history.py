@@ -22,6 +22,7 @@ from sdcpd.fleet import Fleet
 from sdcpd.index import FileIndex
 from sdcpd.journal import PrintPage, PrintQuery
 from sdcpd.logs import Few, logger
+from sdcpd.names import content_of
 from sdcpd.pace import Pace
 from sdcpd.plates import PlateRecords, Plates, noted
 from sdcpd.printer import Printer, Run
@@ -241,10 +242,8 @@ class History:
             # A print of ours whose job has ended by now is still on the machine: it is watched as any other.
             running = None
             if record is not None:
-                status = printer.status
-                told = status.print.filename if status is not None else ""
-                known = self._by_wire_name(told)
-                running = told if (known.name if known is not None else told) == record.file else record.file
+                told = printer.status.print.filename if printer.status is not None else ""
+                running = told if _is_of(record, told) else record.file
             watch = self._watches[printer.id] = Watch(printer.generation, running, self._clock.seconds())
         return watch
 
@@ -300,6 +299,13 @@ class History:
                 self._fleet.run(mainboard_id, replace(printer.run, stalled=True))
                 told = {"print": printer.run.id, "layer": tally.layers, "after_s": round(tally.patience)}
                 self._fleet.happened(mainboard_id, "print_stalled", told)
+
+
+def _is_of(record: PrintRecord, wire_name: str) -> bool:
+    """Whether what a printer calls so is the print's file, whatever that is called by people now, if it is stored."""
+    if record.md5 is None:
+        return wire_name == record.file
+    return content_of(wire_name).startswith(record.md5[:8])
 
 
 def _is_ours(printer: Printer) -> bool:

@@ -19,6 +19,7 @@ __all__ = [
     "above",
     "base_name",
     "check_free",
+    "content_of",
     "display_name",
     "folders_of",
     "inside",
@@ -35,6 +36,7 @@ LONGEST_STEM = 19
 """With ``_``, 8 digits and the extension: 32, which every firmware is known to take (users.md, P8)."""
 
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_WIRE = re.compile(r"[A-Za-z0-9_-]+_([0-9a-f]{8}\.(?:goo|ctb))")
 _RENAME = "Rename the file, for example to model.goo, and send it again."
 
 
@@ -107,6 +109,12 @@ def check_free(name: str, names: Collection[str], folders: Collection[str] | Non
             raise NameTaken(f"{folder!r} is a file, and cannot be a folder, too", "Choose another folder.")
     if any(inside(other, name) for other in names) if folders is None else name in folders:
         raise NameTaken(f"{name!r} is a folder, and cannot be a file, too", "Choose another name.")
+
+
+def content_of(wire_name: str) -> str:
+    """What a name of ours on the wire tells of the bytes: 8 digits of their MD5 and the extension; else empty."""
+    found = _WIRE.fullmatch(wire_name)
+    return found[1] if found else ""
 
 
 def wire_stem(name: str) -> str:

@@ -212,6 +212,21 @@ class ForeignTests(HistoryTestCase):
             self.assertEqual(self.prints[0].result, result)
             self.assertEqual(self.shop.happenings, [f"print_{result.value}"])
 
+    def test_restart_of_own_file(self) -> None:
+        """A print of a file of ours is known again after a restart, whatever became of the file's name."""
+        wire, journal = self.shop.name, self.shop.journal
+        self.link.says(foreign(3, name=wire))
+        self.shop.jobs.stop_all()
+        for renamed in (False, True):
+            later = FakeJournal()
+            later.printed, later.laid = dict(journal.printed), dict(journal.laid)
+            self.shop = Workshop(Path(self.mktemp()), journal=later, file=renamed)
+            if renamed:
+                self.successResultOf(self.shop.store.move("benchy.goo", "boats/benchy 2.goo"))
+            self.shop.connect(foreign(16, current=0, layer=9, name=wire))
+            (record,) = self.prints
+            self.assertEqual((record.file, record.result), ("benchy.goo", PrintResult.FINISHED))
+
     def test_lost(self) -> None:
         """A printer that reboots in a foreign print leaves a suspect plate."""
         self.link.says(foreign(3))
