@@ -23,6 +23,8 @@ from sdcpd.spool import StoredFile, disk
 
 __all__ = ["Upload"]
 
+GATHERED = 4096
+"""Bytes that are written at once: a body in chunks of one byte costs no more than another one."""
 _FOOTER = bytes.fromhex("000000 07000000 444C5000")
 
 
@@ -72,12 +74,15 @@ class Upload:
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._head = b""
         self._tail = b""
+        self._pieces = bytearray()
         self._state = _State.OPEN
 
     @property
     def md5(self) -> str:
         """The MD5 of what has arrived so far, in lower-case hex digits."""
-        return self._md5.hexdigest()
+        found = self._md5.copy()
+        found.update(self._pieces)
+        return found.hexdigest()
 
     def write(self, data: bytes) -> None:
         """Spool the next bytes. An upload that raised is aborted.
@@ -87,11 +92,10 @@ class Upload:
         """
         if self._state is not _State.OPEN:
             raise Interrupted("the upload has already ended", "Send the file again.")
-        try:
-            self._write(data)
-        except StoreError:
-            self.abort()
-            raise
+        if len(self._head) == HEAD and len(self._pieces) + len(data) < GATHERED:
+            self._pieces += data
+        else:
+            self._pass_on(data)
 
     def rename(self, name: str) -> None:
         """Be kept under another name: some clients tell it only behind the file. Raises ``BadName``."""
@@ -110,6 +114,17 @@ class Upload:
         if self._state is _State.OPEN:
             os.close(self._descriptor)
             self._drop()
+
+    def _pass_on(self, data: bytes = b"") -> None:
+        """Write what was gathered, and this behind it."""
+        if self._pieces:
+            data = bytes(self._pieces) + data
+            self._pieces.clear()
+        try:
+            self._write(data)
+        except StoreError:
+            self.abort()
+            raise
 
     def _write(self, data: bytes) -> None:
         if len(self._head) < HEAD:
@@ -132,6 +147,7 @@ class Upload:
     async def _finish(self) -> StoredFile:
         if self._state is not _State.OPEN:
             raise Interrupted("the upload has already ended", "Send the file again.")
+        self._pass_on()
         try:
             identity = self._judge()
         except StoreError:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, execute
 from twisted.trial.unittest import SynchronousTestCase
 
+from sdcpd.codec.identify import HEAD
 from sdcpd.errors import (
     BadName,
     ConfigError,
@@ -32,6 +33,7 @@ from sdcpd.errors import (
 )
 from sdcpd.files import MOST, FileStore, Limits, Offload, StoredFile, wire_name
 from sdcpd.names import check_free, display_name, folders_of
+from sdcpd.uploads import GATHERED, Upload
 
 SAMPLES = Path(__file__).parents[1].parent / "shared" / "samples"
 T = TypeVar("T")
@@ -133,6 +135,28 @@ class StoreTestCase(SynchronousTestCase):
 
 
 class UploadTests(StoreTestCase):
+    def test_small_chunks(self) -> None:
+        """A body in chunks of one byte is the same file, and costs the disk no more than another one."""
+        content = goo(bytes(range(256)) * 80)
+
+        def md5(data: bytes) -> str:
+            return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+        asked: list[int] = []
+
+        class Counting(FileStore):
+            def make_room(self, upload: Upload, total: int) -> None:
+                asked.append(total)
+                super().make_room(upload, total)
+
+        upload = Counting(self.directory, LIMITS, at_once, self.wall).begin("a.goo", None)
+        for number in range(len(content)):
+            upload.write(content[number : number + 1])
+            self.assertEqual(upload.md5, md5(content[: number + 1]))
+        file = self.successResultOf(upload.finish())
+        self.assertEqual((file.size, file.md5, Path(file.path).read_bytes()), (len(content), md5(content), content))
+        self.assertLess(len(asked), HEAD + len(content) // GATHERED + 2)
+
     def test_stored(self) -> None:
         """An uploaded file is found by its name and its MD5, byte for byte."""
         content = goo()
@@ -538,7 +562,7 @@ class RoomTests(StoreTestCase):
         announced = store.begin("a.goo", 500)
         unknown = store.begin("b.goo", None)
         unknown.write(HEADER + bytes(400))
-        self.check(self.assertRaises(StoreFull, unknown.write, bytes(100)), "store_full", "quota")
+        self.check(self.assertRaises(StoreFull, unknown.write, bytes(GATHERED)), "store_full", "quota")
         announced.write(HEADER + bytes(477) + FOOTER)
         self.successResultOf(announced.finish())
         self.assertEqual(self.partials(), [])
