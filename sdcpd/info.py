@@ -169,23 +169,10 @@ class _Opened:
                 raise NotDecodable(f"the layers of {sliced.format.upper()} {sliced.version} cannot be shown")
             raise BadFile(f"the file has {len(layers)} layers, none with number {number}", "Count them from 1.")
         data = layer_data(self._source, sliced, layers[number - 1], self._key)
-        from sdcpd.codec.png import grey_png
-        from sdcpd.codec.raster import Encoding, layer_picture
+        from sdcpd.codec.raster import shown
 
-        assert sliced.resolution is not None  # pictures are known
-        width, height = sliced.resolution
-        pitch = (sliced.bed[0] / width, sliced.bed[1] / height) if sliced.bed else None
-        picture = layer_picture(
-            data,
-            Encoding(sliced.format),
-            sliced.resolution,
-            self._options.width or WIDTH,
-            pitch,
-            bool(sliced.mirror_x),
-            bool(sliced.mirror_y),
-        )
-        image = grey_png(picture.width, picture.height, picture.rows)
-        self._write(path, image, f"layer {number} of {len(layers)}, {picture.width} x {picture.height} pixels")
+        picture = shown(data, sliced, self._options.width or WIDTH)
+        self._write(path, picture.png(), f"layer {number} of {len(layers)}, {picture.width} x {picture.height} pixels")
 
     def _write(self, path: str, image: bytes, what: str) -> None:
         """Write a picture, but never over the file that it is of."""

@@ -213,11 +213,6 @@ def _draw(subject: Subject, key: CtbKey | None) -> bytes:
             data = layer_data(source, sliced, subject.index.layers[subject.layer - 1], key)
         finally:
             os.close(descriptor)
-    from sdcpd.codec.raster import Encoding, layer_png  # numpy: 20 MB that a daemon does without until it is asked
+    from sdcpd.codec.raster import shown  # numpy: 20 MB that a daemon does without until it is asked
 
-    assert sliced.resolution is not None, "known of every file whose layers can be shown"
-    pitch = None
-    if sliced.bed is not None:
-        pitch = (sliced.bed[0] / sliced.resolution[0], sliced.bed[1] / sliced.resolution[1])
-    mirror = bool(sliced.mirror_x), bool(sliced.mirror_y)
-    return layer_png(data, Encoding(sliced.format), sliced.resolution, subject.width, pitch, *mirror)
+    return shown(data, sliced, subject.width).png()

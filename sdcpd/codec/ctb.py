@@ -20,6 +20,7 @@ from sdcpd.codec.sliced_values import (
     Preview,
     SlicedFile,
     Waits,
+    bed,
     check_layer_count,
     check_resolution,
     layer_seconds,
@@ -30,7 +31,7 @@ from sdcpd.codec.sliced_values import (
 from sdcpd.codec.source import Record, Source, number, take, text
 from sdcpd.errors import BadFile, NotDecodable, Truncated, UnknownFormat
 
-__all__ = ["bed", "check_version", "moment", "moves", "name", "place", "preview", "read_head", "read_layers"]
+__all__ = ["check_version", "moment", "moves", "name", "place", "preview", "read_head", "read_layers"]
 
 _HEAD = Record(
     "<IIfffIIfffffIIIIIIIIIIIIHHIII",
@@ -199,12 +200,6 @@ def preview(source: Source, at: int) -> Preview | None:
 def name(source: Source, at: int, size: int) -> str | None:
     """A text that is not terminated; None for an absent one, or one of impossible length."""
     return text(take(source, at, size, "the machine's name")) if at and 0 < size <= _LONGEST_NAME else None
-
-
-def bed(x: float, y: float, z: float) -> tuple[float, float, float] | None:
-    """The build volume in mm, if it is one."""
-    sides = millimetres(x), millimetres(y), millimetres(z)
-    return (sides[0], sides[1], sides[2]) if sides[0] and sides[1] and sides[2] else None
 
 
 def moment(since_1970: int) -> str | None:

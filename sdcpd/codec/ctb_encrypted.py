@@ -26,6 +26,7 @@ from sdcpd.codec.sliced_values import (
     Preview,
     SlicedFile,
     Waits,
+    bed,
     check_layer_count,
     check_resolution,
     layer_seconds,
@@ -195,7 +196,7 @@ def _told(source: Source, identity: Identity, settings: Any) -> SlicedFile:
         machine=ctb.name(source, settings.name_at, settings.name_size),
         date=ctb.moment(60 * settings.minutes) or ctb.moment(settings.check),
         resolution=check_resolution(settings.width, settings.tall),
-        bed=ctb.bed(settings.bed_x, settings.bed_y, settings.bed_z),
+        bed=bed(settings.bed_x, settings.bed_y, settings.bed_z),
         layer_count=check_layer_count(settings.count),
         layer_height=number(settings.layer_height, 0.001, 1),
         height=millimetres(settings.height),
@@ -239,18 +240,17 @@ def _surveyed(source: Source, identity: Identity, at: int) -> SlicedFile:
     while moving:
         moving = False
         window = source.read(at, max(0, min(_WINDOW, source.size - at)))
-        words = window.find(_DISCLAIMER)
         for place in range(len(window) - _POINTER.size + 1):
             width, height, offset, length = _POINTER.unpack_from(window, place)
             here = at + place
             if offset == here + 16 and len(previews) < 2 and (found := ctb.preview(source, here)):
                 previews.append(found)
-                machine = machine or text(window[: max(0, words)] if words < place else b"")
+                machine = machine or _name_before(window, place)
                 at, moving = offset + length, True
                 break
             if offset == 88 and not length and (count := _pointers(source, here, ctb.place(width, height))):
                 table = here, count
-                machine = machine or text(window[: max(0, words)] if words < place else b"")
+                machine = machine or _name_before(window, place)
                 break
         else:
             if len(window) < _WINDOW:
@@ -287,6 +287,12 @@ def _surveyed(source: Source, identity: Identity, at: int) -> SlicedFile:
         previews=tuple(previews),
         layers_at=layers_at,
     )
+
+
+def _name_before(window: bytes, place: int) -> str | None:
+    """The machine's name, which ends where the text of the disclaimer begins."""
+    words = window.find(_DISCLAIMER, 0, place)
+    return text(window[:words]) if words > 0 else None
 
 
 def _pointers(source: Source, here: int, first: int) -> int:

@@ -20,6 +20,7 @@ from sdcpd.codec.sliced_values import (
     Preview,
     SlicedFile,
     Waits,
+    bed,
     check_layer_count,
     check_resolution,
     layer_seconds,
@@ -88,7 +89,6 @@ def read_head(source: Source, identity: Identity) -> SlicedFile:
     if decoded and back.layers_at < FIRST:
         raise BadFile(f"the head is damaged: the first layer cannot be at byte {back.layers_at}, inside of it", DAMAGED)
     thickness = number(back.layer_height, 0.001, 1)
-    bed = millimetres(back.bed_x), millimetres(back.bed_y), millimetres(back.bed_z)
     count = check_layer_count(back.count)
     return SlicedFile(
         format="goo",
@@ -100,7 +100,7 @@ def read_head(source: Source, identity: Identity) -> SlicedFile:
         slicer_version=text(front.slicer_version),
         date=_date(text(front.date)),
         resolution=check_resolution(back.width, back.height),
-        bed=(bed[0], bed[1], bed[2]) if bed[0] and bed[1] and bed[2] else None,
+        bed=bed(back.bed_x, back.bed_y, back.bed_z),
         layer_count=count,
         layer_height=thickness,
         height=thickness and number(thickness * count, 0, 10_000),
@@ -136,7 +136,7 @@ def read_head(source: Source, identity: Identity) -> SlicedFile:
 
 
 def read_layers(source: Source, sliced: SlicedFile, found: list[Layer]) -> list[Layer]:
-    """Walk the layers to the footer, adding to ``found``; two dozen bytes over 71 are read for each.
+    """Walk the layers to the footer, adding to ``found``; 73 bytes are read for each.
 
     A walk that ended in ``Truncated`` goes on where it was, if it is given the same list. Raises ``BadFile`` where
     a mark is missing, ``NotDecodable`` for versions whose layers are not known.

@@ -17,17 +17,16 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from sdcpd.codec.png import grey_png
-from sdcpd.codec.runs import Encoding, Runs, run_total, runs_of
-from sdcpd.errors import BadLayer
+from sdcpd.codec.runs import Encoding, Runs, runs_of
+from sdcpd.codec.sliced_values import MAX_PIXELS, SlicedFile
 
-__all__ = ["LARGEST", "WORKING", "BadLayer", "Encoding", "Picture", "layer_picture", "layer_png", "run_total"]
+__all__ = ["LARGEST", "WORKING", "Picture", "layer_picture", "shown"]
 
 LARGEST = 4096
 """Pixels that a picture is wide and high at most."""
 WORKING = 48 * 2**20
 """Bytes of memory that a picture takes at most beside the layer's bytes and the picture."""
 
-_MOST_PIXELS = 2**28 - 1  # of a screen: what one run can fill
 _BAND = 2**18  # cells whose sums are kept together
 
 
@@ -37,6 +36,10 @@ class Picture(Struct, frozen=True):
     width: int
     height: int
     rows: bytes
+
+    def png(self) -> bytes:
+        """As a PNG file."""
+        return grey_png(self.width, self.height, self.rows)
 
 
 @dataclass(frozen=True)
@@ -85,24 +88,19 @@ def layer_picture(
     return Picture(grid.width, grid.height, picture.tobytes())
 
 
-def layer_png(
-    rle: bytes,
-    encoding: Encoding,
-    resolution: tuple[int, int],
-    width: int,
-    pitch: tuple[float, float] | None = None,
-    mirror_x: bool = False,
-    mirror_y: bool = False,
-) -> bytes:
-    """What ``layer_picture`` says, as a PNG file."""
-    picture = layer_picture(rle, encoding, resolution, width, pitch, mirror_x, mirror_y)
-    return grey_png(picture.width, picture.height, picture.rows)
+def shown(rle: bytes, sliced: SlicedFile, width: int) -> Picture:
+    """The picture of a layer of a file as its slicer showed it, by ``layer_picture``; its resolution is known."""
+    assert sliced.resolution is not None, "known of every file whose layers can be shown"
+    columns, rows = sliced.resolution
+    pitch = (sliced.bed[0] / columns, sliced.bed[1] / rows) if sliced.bed else None
+    mirror = bool(sliced.mirror_x), bool(sliced.mirror_y)
+    return layer_picture(rle, Encoding(sliced.format), (columns, rows), width, pitch, *mirror)
 
 
 def _grid(resolution: tuple[int, int], width: int, pitch: tuple[float, float] | None) -> _Grid:
     """The factors of formats.md 6.3; a very tall screen is made smaller both ways, that the height fits, too."""
     columns, rows = resolution
-    if not (0 < columns <= 0xFFFF and 0 < rows <= 0xFFFF and columns * rows <= _MOST_PIXELS):
+    if not (0 < columns <= 0xFFFF and 0 < rows <= 0xFFFF and columns * rows <= MAX_PIXELS):
         raise ValueError(f"a layer of {columns}x{rows} pixels is on no screen")
     px, py = pitch or (1.0, 1.0)
     # A silly bed size in a file is no reason to show nothing: beyond 8:1 the pixels count as square.

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from sdcpd.codec.tally import bad_grey, no_length, overrun, wrong_total
 
-__all__ = ["SEGMENT", "Encoding", "Runs", "run_total", "runs_of"]
+__all__ = ["SEGMENT", "Encoding", "Runs", "runs_of"]
 
 SEGMENT = 256 * 1024
 """Bytes of a layer that are looked at together; the memory of all steps is a multiple of this."""
@@ -57,15 +57,6 @@ def runs_of(rle: bytes, encoding: Encoding, pixels: int, segment: int = SEGMENT)
         yield start, ends, greys
     if at != pixels:
         raise wrong_total(at, pixels)
-
-
-def run_total(rle: bytes, encoding: Encoding) -> int:
-    """How many pixels the runs of a layer fill; no grey value is looked at.
-
-    Raises ``BadLayer`` for a chunk that is cut off or impossible.
-    """
-    lengths = _goo_lengths if encoding is Encoding.GOO else _ctb_lengths
-    return sum(int(lengths(data, heads).sum(dtype=np.int64)) for data, heads in _segments(rle, encoding, SEGMENT))
 
 
 def _segments(rle: bytes, encoding: Encoding, segment: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.intp]]]:

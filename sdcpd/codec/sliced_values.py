@@ -15,12 +15,14 @@ from sdcpd.errors import BadFile
 
 __all__ = [
     "MAX_LAYERS",
+    "MAX_PIXELS",
     "MAX_RLE",
     "Layer",
     "Moves",
     "Preview",
     "SlicedFile",
     "Waits",
+    "bed",
     "check_layer_count",
     "check_resolution",
     "layer_seconds",
@@ -33,8 +35,8 @@ MAX_LAYERS = 100_000
 """More than 300 mm at the thinnest layers that are sold; about 25 MB of ``Layer`` values."""
 MAX_RLE = 32 * 2**20
 """Bytes of one layer that are taken into memory; real ones stay below 10 MB."""
-
-_MAX_PIXELS = 2**28 - 1
+MAX_PIXELS = 2**28 - 1
+"""Of a screen: what one run of a .goo can fill."""
 DAMAGED = "The file is damaged: slice the model again, or export the file again."
 """What to do about a file whose numbers cannot be."""
 
@@ -152,6 +154,12 @@ def millimetres(value: float) -> float | None:
     return number(value, 0, 10_000)
 
 
+def bed(x: float, y: float, z: float) -> tuple[float, float, float] | None:
+    """The build volume in mm, if it is one."""
+    sides = millimetres(x), millimetres(y), millimetres(z)
+    return (sides[0], sides[1], sides[2]) if sides[0] and sides[1] and sides[2] else None
+
+
 def seconds(value: float) -> float | None:
     """A time that a layer could take."""
     return number(value, 0, 1000)
@@ -185,6 +193,6 @@ def check_layer_count(count: int) -> int:
 
 def check_resolution(width: int, height: int) -> tuple[int, int]:
     """The resolution, if it can be one; raises ``BadFile``."""
-    if not (1 <= width <= 65535 and 1 <= height <= 65535 and width * height <= _MAX_PIXELS):
+    if not (1 <= width <= 65535 and 1 <= height <= 65535 and width * height <= MAX_PIXELS):
         raise BadFile(f"expected a resolution of 1 to 65535 pixels each way, found {width} x {height}", DAMAGED)
     return width, height

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from sdcpd.codec.raster import Encoding, layer_png
+from sdcpd.codec.raster import layer_picture
+from sdcpd.codec.runs import Encoding
 from sdcpd.codec.sliced import FileSource, layer_data, read_head, read_layers
 from tests.bench.table import Line, Scale, Table, say
 
@@ -155,7 +156,7 @@ def _samples(rounds: int) -> Iterator[Line]:
 
             def every() -> None:
                 for layer in some:  # noqa: B023 (called before the next file)
-                    layer_png(layer_data(source, sliced, layer), encoding, resolution, _WIDTH)  # noqa: B023
+                    layer_picture(layer_data(source, sliced, layer), encoding, resolution, _WIDTH).png()  # noqa: B023
 
             yield Line(f"{path.name}: mean layer, from the disk to PNG", _best(every, rounds) / len(some), "ms")
 
@@ -174,7 +175,7 @@ def run(scale: Scale) -> Table:
             del rows
 
             def work(rle: bytes = rle, size: tuple[int, int] = (width, height)) -> None:
-                layer_png(rle, Encoding.GOO, size, _WIDTH)
+                layer_picture(rle, Encoding.GOO, size, _WIDTH).png()
 
             start = time.perf_counter()
             seen = _plainly(crop, width, _CROP, -(-width // _WIDTH))
