@@ -16,11 +16,9 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from sdcpd.web.browsers import HOST
 from sdcpd.web.routes import Call
 from sdcpd.web.site import Request
+from sdcpd.web.way import PREFIX
 
-__all__ = ["PREFIX", "base"]
-
-PREFIX = re.compile(rb"/printers/[^/]+(?=/|$)")
-"""How a path begins that names its printer."""
+__all__ = ["base", "here"]
 
 _OUTSIDE = re.compile(r"(?:/[\w.~!$&'()*+,;=:@%-]+)+", re.ASCII)
 _LONGEST = 200
@@ -33,6 +31,16 @@ def base(call: Call) -> str:
     from the path (``X-Forwarded-Prefix``, ``X-Script-Name``). Such a proxy also tells the scheme and the host that
     the client used (``X-Forwarded-Proto``, ``X-Forwarded-Host``); of several values the last is the proxy's own.
     """
+    named = None if call.way.within or call.way.is_meant else PREFIX.match(call.way.path)
+    return _root(call) + (_written(named[0]) if named is not None else "")
+
+
+def here(call: Call) -> str:
+    """The URL that the request itself went to, without its query."""
+    return _root(call) + _written(call.way.asked)
+
+
+def _root(call: Call) -> str:
     request = cast(Request, call.request)
     scheme, host, outside = "https" if request.isSecure() else "http", call.header("host").strip(), ""
     if call.is_proxied:
@@ -42,9 +50,11 @@ def base(call: Call) -> str:
         host = told if HOST.fullmatch(told.casefold()) else host
         told = (_told(call, "x-forwarded-prefix") or _told(call, "x-script-name")).rstrip("/")
         outside = told if len(told) <= _LONGEST and _OUTSIDE.fullmatch(told) else ""
-    named = None if request.within else PREFIX.match(request.path)
-    inside = quote(unquote_to_bytes(named[0])) if named is not None else ""
-    return f"{scheme}://{host or _own(request)}{outside}{inside}"
+    return f"{scheme}://{host or _own(request)}{outside}"
+
+
+def _written(path: bytes) -> str:
+    return quote(unquote_to_bytes(path))
 
 
 def _told(call: Call, header: str) -> str:

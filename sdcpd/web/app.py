@@ -33,7 +33,7 @@ from sdcpd.web.me import MeApi
 from sdcpd.web.metrics import MetricsApi
 from sdcpd.web.moonraker import MOONRAKER, MoonrakerApi
 from sdcpd.web.moonraker.history import Prints
-from sdcpd.web.mount import Mount
+from sdcpd.web.mount import Mount, MountedSite
 from sdcpd.web.mslicer import StatusApi
 from sdcpd.web.native import NativeApi
 from sdcpd.web.octoprint import OCTOPRINT, OctoPrintApi
@@ -148,7 +148,7 @@ class WebApp:
             *KeysApi(keys, fleet, self._access.tokens, pairing).routes,
             *self._mount.put(MOONRAKER, self._moonraker.routes),
             *self._mount.put(OCTOPRINT, self.octoprint.routes),
-            *mounted(self._mount, prusalink.form, prusalink.routes, self.octoprint.common, version),
+            *mounted(self._mount, prusalink.form, prusalink.routes),
         )
         self._tree = tree(self.routes, self._access, self._mount.form_of)
         self._streams = streams(self.routes)
@@ -160,11 +160,11 @@ class WebApp:
 
     def site(self) -> Site:
         """The tree behind a server that streams uploads."""
-        return Site(self._tree, self._streams, self._clock)
+        return MountedSite(self._mount, self._tree, self._streams, self._clock)
 
     def own_site(self, slug: str) -> OwnPortSite:
         """The same for a port of one printer's own: that printer's tree and nothing else."""
-        return OwnPortSite(slug, self._tree, self._streams, self._clock)
+        return OwnPortSite(slug, self._mount, self._tree, self._streams, self._clock)
 
     def configure(self, config: Config) -> None:
         """Take over what can change without another port: access, status and the site's name."""

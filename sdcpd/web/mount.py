@@ -1,29 +1,42 @@
 """Where a dialect's tree stands: under each printer's own path, and at the root for the one that is meant.
 
 One decision: a dialect knows one printer, so its routes are declared with paths relative to a printer and get the
-printer as an argument; which one it is, is settled here and nowhere else. At the root that is the only printer or
-``[sdcpd] default_printer``; with several and no default nothing is guessed (reference apis.md 3.2). A twin is the same
-routes at one more place below the printer's path, for clients that ask it to be something else.
+printer as an argument; which one it is, is settled here and nowhere else. Each route stands once, below a printer's
+path: what a client asks for at the root is put there when the head of its request is read, and means the only printer
+or ``[sdcpd] default_printer``; with several and no default nothing is guessed (reference apis.md 3.2). A twin is a
+place below the printer's path at which some of the same routes stand, for clients that ask it to be something else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from functools import wraps
-from typing import Any
+from typing import Any, cast
+from urllib.parse import unquote_to_bytes
 
 from msgspec.structs import replace
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.iweb import IRequest
+from twisted.web.resource import IResource
 
 from sdcpd.errors import PrinterUnknown
 from sdcpd.fleet import Fleet, Printer
-from sdcpd.web.address import PREFIX, base
+from sdcpd.web.address import base
 from sdcpd.web.errors import NATIVE, Form, Refusal
 from sdcpd.web.routes import Call, Result, Route
+from sdcpd.web.site import Request, Site
+from sdcpd.web.way import PREFIX, Way
 
-__all__ = ["Mount"]
+__all__ = ["Mount", "MountedSite"]
 
 _MOST_NAMED = 20
 """Printers that are listed to somebody who has to choose one."""
+_MEANT = b"/printers/@"
+"""Below this stands, for the router, what names no printer; there is none of this name, so a client that writes it
+gains nothing."""
+_ESCAPED = re.compile(rb"%(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|2[Dd]|5[Ff])")
+"""Letters, digits, - and _ that were written as numbers."""
 
 
 class Mount:
@@ -34,54 +47,70 @@ class Mount:
         """A slug or MainboardID, empty for none; may name a printer that is yet to come."""
         self._fleet = fleet
         self._forms: dict[bytes, Form] = {}
+        self._twins: dict[bytes, re.Pattern[bytes]] = {}
 
-    def put(
-        self, form: Form, routes: Iterable[Route], *, owns: Iterable[str] = (), at: Iterable[str] = ("",)
-    ) -> tuple[Route, ...]:
+    def put(self, form: Form, routes: Iterable[Route], *, owns: Iterable[str] = ()) -> tuple[Route, ...]:
         """The routes as they stand in the whole tree. Their handlers are called with the ``Call`` and the printer.
 
-        ``owns`` are the beginnings of paths that are refused in this form, by default the first words of the routes;
-        the longest beginning counts. ``at`` are the places where the routes stand below a printer's path and below
-        the root: ``""`` is that path itself, ``"/sl1"`` a twin of it, which is this form's with all that is in it.
+        ``owns`` are the beginnings of paths that are this form's, by default the first words of the routes; the
+        longest beginning counts.
         """
-        routes = [replace(route, form=form) for route in routes]
-        begins = [*owns] or [f"/{route.path.split('/')[1]}" for route in routes]
-        put: list[Route] = []
-        for place in at:
-            for begin in [place] if place else begins:
-                self._forms[begin.encode("ascii")] = form
-            put += (both for route in routes for both in self._below(route, place))
-        return tuple(put)
+        routes = list(routes)
+        for begin in [*owns] or [f"/{route.path.split('/')[1]}" for route in routes]:
+            self._forms[begin.encode("ascii")] = form
+        return tuple(self._below(replace(route, form=form)) for route in routes)
 
-    def form_of(self, path: bytes) -> Form:
-        """In which form this path is refused: the one that owns the longest beginning of it."""
-        named = PREFIX.match(path)
-        own = path if named is None else path[named.end() :]
-        while own:
-            if own in self._forms:
-                return self._forms[own]
-            own = own.rpartition(b"/")[0]
-        return NATIVE
+    def twin(self, at: bytes, form: Form, shares: re.Pattern[bytes]) -> None:
+        """Below ``at``, which is itself below a printer's path, everything is ``form``'s.
 
-    def _below(self, route: Route, place: str) -> tuple[Route, Route]:
+        What ``shares`` matches there is what stands at the same path without it; there is nothing else.
+        """
+        self._forms[at] = form
+        self._twins[at] = shares
+
+    def way(self, asked: bytes, within: bytes = b"") -> Way:
+        """Where this path leads, at a port where ``within`` stands before each path."""
+        below = _ESCAPED.sub(lambda found: unquote_to_bytes(found[0]), asked)
+        before, is_meant = within, False
+        if not within:
+            named = PREFIX.match(below)
+            if named is not None:
+                before, below = named[0], below[named.end() :]
+            elif self._form(below) is None:
+                return Way(asked, asked)
+            else:
+                before, is_meant = _MEANT, True
+        twin = b"/" + below[1:].partition(b"/")[0]
+        shares = self._twins.get(twin)
+        if shares is None or shares.match(unquote_to_bytes(below), len(twin)) is None:
+            twin = b""
+        return Way(asked, (before + below[len(twin) :]).rstrip(b"/"), within, is_meant, twin)
+
+    def form_of(self, request: IRequest) -> Form:
+        """In which form it is refused: the one that owns the longest beginning of the path."""
+        way = cast(Request, request).way
+        named = PREFIX.match(way.path)
+        return self._form(way.twin or (b"" if named is None else way.path[named.end() :])) or NATIVE
+
+    def _form(self, below: bytes) -> Form | None:
+        while below and below not in self._forms:
+            below = below.rpartition(b"/")[0]
+        return self._forms.get(below)
+
+    def _below(self, route: Route) -> Route:
         @wraps(route.handle)
-        def named(call: Call, name: str, **parts: Any) -> Result:
-            return route.handle(call, self._fleet.get(name), **parts)
+        def handle(call: Call, name: str, **parts: Any) -> Result:
+            return route.handle(call, self._meant(call) if call.way.is_meant else self._fleet.get(name), **parts)
 
-        @wraps(route.handle)
-        def meant(call: Call, **parts: Any) -> Result:
-            printer = self._meant(call)
-            call.client.check(printer.id)
-            return route.handle(call, printer, **parts)
-
-        path = f"{place}{route.path}"
-        return (
-            replace(route, path=f"/printers/<name>{path}", handle=named, described=not place),
-            replace(route, path=path, handle=meant, limited=True, described=False),
-        )
+        return replace(route, path=f"/printers/<name>{route.path}", handle=handle)
 
     def _meant(self, call: Call) -> Printer:
-        """The printer that a path without one means; a ``Refusal`` that lists them if that is not sure."""
+        """The printer that a path without one means; a ``Refusal`` if that is not sure, or not the client's."""
+        printer = self._only(call)
+        call.client.check(printer.id)
+        return printer
+
+    def _only(self, call: Call) -> Printer:
         if self.default:
             try:
                 return self._fleet.get(self.default)
@@ -99,3 +128,21 @@ class Mount:
         listed = ", ".join(slugs[:_MOST_NAMED]) + (", ..." if len(slugs) > _MOST_NAMED else "")
         hint = f"Use {base(call)}/printers/<id>. Known: {listed or 'none yet'}."
         return Refusal(404, "which_printer", message, hint)
+
+
+class MountedSite(Site):
+    """The factory of connections to a tree in which dialects stand."""
+
+    def __init__(
+        self,
+        mount: Mount,
+        resource: IResource,
+        streams: Callable[[bytes, bytes], bool],
+        reactor: IReactorTime,
+    ) -> None:
+        super().__init__(resource, streams, reactor)
+        self._mount = mount
+
+    def way(self, asked: bytes) -> Way:
+        """Where this path leads."""
+        return self._mount.way(asked)

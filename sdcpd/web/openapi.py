@@ -33,7 +33,7 @@ _UPLOADS: Mapping[str, object] = {
 
 def openapi(routes: Iterable[Route], version: str) -> Mapping[str, object]:
     """The OpenAPI 3.1 document of these routes."""
-    routes = [route for route in routes if route.described]
+    routes = list(routes)
     types: list[Any] = [ErrorDocument]
     for kind in (kind for route in routes for kind in (route.gives, route.takes, route.form.document)):
         if kind is not None and kind not in types:

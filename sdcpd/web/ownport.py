@@ -1,15 +1,14 @@
 """A port of one printer's own: its tree stands at ``/`` there, for clients that cannot keep a path.
 
-One decision: the printer's path is put before the path of each request once, when its head is read, and all that
-follows is the same as everywhere. So there is no way from such a port to another printer or to what concerns all of
-them, but for ``/healthz``, which says the same at every port (reference apis.md 3.2 item 2).
+One decision: the printer's path is put before the path of each request, and all that follows is the same as
+everywhere. So there is no way from such a port to another printer or to what concerns all of them, but for
+``/healthz``, which says the same at every port (reference apis.md 3.2 item 2).
 """
 
 from __future__ import annotations
 
 import html
 from collections.abc import Callable
-from typing import cast
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource
@@ -17,8 +16,9 @@ from twisted.web.resource import IResource
 from sdcpd.fleet import Fleet
 from sdcpd.web.address import base
 from sdcpd.web.answer import Answer
+from sdcpd.web.mount import Mount, MountedSite
 from sdcpd.web.routes import Call, Route
-from sdcpd.web.site import Request, Site
+from sdcpd.web.way import Way
 
 __all__ = ["OwnPortSite", "PrinterFront"]
 
@@ -40,27 +40,25 @@ _FRONT = """<!doctype html>
 """
 
 
-class _Request(Request):
-    """One whose path is within a printer's tree, whatever it is."""
-
-    def take_head(self, method: bytes, uri: bytes, version: bytes) -> None:
-        """Learn what is wanted, before anything of the body is here."""
-        super().take_head(method, uri, version)
-        if self.path.startswith(b"/") and self.path not in _COMMON:
-            self.within = cast(OwnPortSite, self.channel.site).within
-            self.path = self.within + self.path.rstrip(b"/")
-
-
-class OwnPortSite(Site):
+class OwnPortSite(MountedSite):
     """The factory of the connections at one printer's own port."""
 
-    requestFactory = _Request
-
     def __init__(
-        self, slug: str, resource: IResource, streams: Callable[[bytes, bytes], bool], reactor: IReactorTime
+        self,
+        slug: str,
+        mount: Mount,
+        resource: IResource,
+        streams: Callable[[bytes, bytes], bool],
+        reactor: IReactorTime,
     ) -> None:
-        super().__init__(resource, streams, reactor)
-        self.within = f"/printers/{slug}".encode("ascii")
+        super().__init__(mount, resource, streams, reactor)
+        self._within = f"/printers/{slug}".encode("ascii")
+
+    def way(self, asked: bytes) -> Way:
+        """Where this path leads: below the printer's own, whatever it is."""
+        if asked in _COMMON or not asked.startswith(b"/"):
+            return Way(asked, asked)
+        return self._mount.way(asked, self._within)
 
 
 class PrinterFront:

@@ -28,17 +28,22 @@ from sdcpd.web.answer import Answer, header_of, write
 from sdcpd.web.errors import NATIVE, ErrorBody, Form, Refusal, refused
 from sdcpd.web.site import Request, redacted
 from sdcpd.web.upload import Body
+from sdcpd.web.way import PREFIX, Way
 
 __all__ = ["Call", "Parameter", "Result", "Route", "streams", "tree"]
 
 T = TypeVar("T")
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _PRINTER = re.compile(r"/printers/<(?:\w+:)?(\w+)>")
+_BELOW = b"/printers/<name>"
+_SIMPLE = re.compile(rb"[\w.@-]+")
 _audit = logger("sdcpd.audit")
 _PART = re.compile(r"<(?:(\w+):)?\w+>")
 _ALONE = "This port is one printer's own; what concerns all printers is at the daemon's."
 Result = Answer | IResource | Deferred[Answer]
 """What a handler may give back; a resource renders itself (files, streams)."""
+FormOf = Callable[[IRequest], Form]
+"""In which form a request is refused, whether a route has it or none."""
 
 
 class Parameter(Struct, frozen=True):
@@ -80,6 +85,11 @@ class Call:
     def with_key(self, text: str) -> Client:
         """Who asks, with a key that was typed into a page; the ``Refusal`` of a wrong one."""
         return self._access.with_key(self.client, text)
+
+    @property
+    def way(self) -> Way:
+        """Where its path leads."""
+        return cast(Request, self.request).way
 
     @property
     def is_proxied(self) -> bool:
@@ -161,9 +171,7 @@ class Route(Struct, frozen=True):
     audited: bool = True
     """Whether the audit log says who did it, where it changes something."""
     form: Form = NATIVE
-    """How it says that something went wrong."""
-    described: bool = True
-    """Whether ``/openapi.json`` tells of it; not of the second path to the same thing."""
+    """How it says that something went wrong; a twin has a form of its own."""
 
     def __post_init__(self) -> None:
         if self.scope is not None and self.scope not in SCOPES:
@@ -172,8 +180,9 @@ class Route(Struct, frozen=True):
     def call(self, access: Access, request: IRequest, parts: Mapping[str, str]) -> Any:
         """Check the request, then handle it; whatever is refused or goes wrong is raised or fails."""
         found = _PRINTER.search(self.path)
-        limited = self.limited or self.scope is None
-        printer = parts.get(found[1]) if found is not None else None
+        is_meant = cast(Request, request).way.is_meant
+        limited = self.limited or self.scope is None or is_meant
+        printer = None if found is None or is_meant else parts.get(found[1])
         client = access.check(request, self.scope, printer, limited=limited)
         answered = self.handle(Call(request, client, access), **parts)
         if self.audited and self.method not in _SAFE:
@@ -184,23 +193,24 @@ class Route(Struct, frozen=True):
 
     def _tell(self, answer: Answer | IResource, request: IRequest, client: Client) -> Answer | IResource:
         if isinstance(answer, Answer) and answer.status < 400:
-            target = redacted(cast(Request, request).within + request.uri)
+            target = redacted(cast(Request, request).way.within + request.uri)
             words = {"who": client.who, "method": self.method, "status": answer.status}
             _audit.info("{who}: {method} {target}: {status}", target=target, **words)
         return answer
 
 
 class _Tree(Resource):
-    """Klein's tree, with a short way to paths that have no variable parts: pollers ask for nothing else."""
+    """Klein's tree, with a short way to paths in which nothing varies but the printer: pollers ask for nothing else."""
 
     isLeaf = True
 
-    def __init__(self, klein: Klein, routes: Iterable[Route], access: Access, form_of: Callable[[bytes], Form]) -> None:
+    def __init__(self, klein: Klein, routes: Iterable[Route], access: Access, form_of: FormOf) -> None:
         super().__init__()
         self._klein = klein.resource()
         self._access = access
         self._form_of = form_of
-        self._plain = {r.path.encode("ascii"): r for r in routes if r.method == "GET" and "<" not in r.path}
+        paths = {route.path.encode("ascii"): route for route in routes if route.method == "GET"}
+        self._plain = {path: route for path, route in paths.items() if b"<" not in path.removeprefix(_BELOW)}
 
     def render(self, request: IRequest) -> bytes | int:
         """Route the request, if its path and its Host can be read at all."""
@@ -211,20 +221,29 @@ class _Tree(Resource):
             preflight = _refused(request, self._form_of)
         if preflight is not None:
             return write(request, preflight)
-        route = self._plain.get(request.path) if request.method == b"GET" else None
+        route, parts = self._find(request.path) if request.method == b"GET" else (None, {})
         if route is not None:
-            return self._render_plain(route, cast(Request, request))
+            return self._render_plain(route, parts, cast(Request, request))
         try:
             b"/".join(request.postpath).decode("utf-8")
             request.getRequestHostname().decode("utf-8")
             return cast(int, self._klein.render(request))
         except (UnicodeDecodeError, HTTPException):
             body = ErrorBody("bad_request", "The path or the Host is no UTF-8 text or no name.", "Check the address.")
-            return write(request, self._form_of(request.path).answer(request, 400, body, {}))
+            return write(request, self._form_of(request).answer(request, 400, body, {}))
 
-    def _render_plain(self, route: Route, request: Request) -> int:
+    def _find(self, path: bytes) -> tuple[Route | None, Mapping[str, str]]:
+        """The route of a path that has no variable parts, but perhaps the printer's name."""
+        named = PREFIX.match(path)
+        if named is None:
+            return self._plain.get(path), {}
+        if not _SIMPLE.fullmatch(named[1]):
+            return None, {}
+        return self._plain.get(_BELOW + path[named.end() :]), {"name": named[1].decode("ascii")}
+
+    def _render_plain(self, route: Route, parts: Mapping[str, str], request: Request) -> int:
         def run() -> Any:
-            return route.call(self._access, request, {})
+            return route.call(self._access, request, parts)
 
         answered: Deferred[Answer] = maybeDeferred(run)
         left = request.notifyFinish()
@@ -236,21 +255,18 @@ class _Tree(Resource):
                 request.finish()
 
         # What ``refused`` hands on is the end of a client that left.
-        answered.addErrback(refused, request, route.form).addCallbacks(finish, lambda _: None)
+        answered.addErrback(refused, request, self._form_of(request)).addCallbacks(finish, lambda _: None)
         return NOT_DONE_YET
 
 
-def tree(routes: Iterable[Route], access: Access, form_of: Callable[[bytes], Form] = lambda path: NATIVE) -> IResource:
-    """Routes as a resource; every answer, good or bad, leaves in one piece.
-
-    ``form_of`` says in which form a path is refused that no route has.
-    """
+def tree(routes: Iterable[Route], access: Access, form_of: FormOf = lambda request: NATIVE) -> IResource:
+    """Routes as a resource; every answer, good or bad, leaves in one piece."""
     routes = list(routes)
     klein = Klein()
     klein.url_map.converters["dotless"] = _Dotless
     for route in routes:
         klein.route(route.path, methods=[route.method], endpoint=f"{route.method} {route.path}")(
-            _handler(route, access)
+            _handler(route, access, form_of)
         )
     klein.handle_errors(NotFound)(_unrouted(access, form_of, _not_found))
     klein.handle_errors(MethodNotAllowed)(_unrouted(access, form_of, _not_allowed))
@@ -281,19 +297,19 @@ def _pattern(path: str) -> bytes:
     return text.encode("ascii")
 
 
-def _handler(route: Route, access: Access) -> Callable[..., Deferred[bytes | IResource]]:
+def _handler(route: Route, access: Access, form_of: FormOf) -> Callable[..., Deferred[bytes | IResource]]:
     def handle(request: IRequest, **parts: str) -> Deferred[bytes | IResource]:
         def run() -> Any:
             return route.call(access, request, parts)
 
         answered: Deferred[Answer | IResource] = maybeDeferred(run)
-        answered.addErrback(refused, request, route.form)
+        answered.addErrback(refused, request, form_of(request))
         return answered.addCallback(lambda answer: write(request, answer) if isinstance(answer, Answer) else answer)
 
     return handle
 
 
-def _unrouted(access: Access, form_of: Callable[[bytes], Form], answer: Callable[[IRequest, Any, Form], Answer]) -> Any:
+def _unrouted(access: Access, form_of: FormOf, answer: Callable[[IRequest, Any, Form], Answer]) -> Any:
     """Where no route is, the same rules hold: nobody learns from the paths what a key would tell."""
 
     def handle(request: IRequest, failure: Any) -> bytes:
@@ -301,20 +317,20 @@ def _unrouted(access: Access, form_of: Callable[[bytes], Form], answer: Callable
             access.check(request, None)
         except Refusal:
             return write(request, _refused(request, form_of))
-        return write(request, answer(request, failure, form_of(request.path)))
+        return write(request, answer(request, failure, form_of(request)))
 
     return handle
 
 
-def _refused(request: IRequest, form_of: Callable[[bytes], Form]) -> Answer:
+def _refused(request: IRequest, form_of: FormOf) -> Answer:
     """The answer to the ``Refusal`` that is being handled."""
-    return cast(Answer, refused(Failure(), request, form_of(request.path)))
+    return cast(Answer, refused(Failure(), request, form_of(request)))
 
 
 def _not_found(request: IRequest, failure: object, form: Form) -> Answer:
-    within = cast(Request, request).within
-    path = request.path[len(within) :].decode("utf-8", "replace")[:200] or "/"
-    hint = _ALONE if within else "GET /openapi.json lists what there is."
+    way = cast(Request, request).way
+    path = way.asked.decode("utf-8", "replace")[:200]
+    hint = _ALONE if way.within else "GET /openapi.json lists what there is."
     body = ErrorBody("not_found", f"There is nothing at {path}.", hint)
     return form.answer(request, 404, body, {})
 

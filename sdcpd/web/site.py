@@ -9,7 +9,6 @@ is thrown away, for a bounded while, so that a client that is still sending gets
 # ruff: noqa: N802 (nearly every method here is Twisted's)
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from enum import Enum, auto
 from functools import partial
@@ -31,6 +30,7 @@ from sdcpd.web.errors import ErrorBody, error_answer
 from sdcpd.web.redacted import redacted
 from sdcpd.web.turns import TurnByTurn
 from sdcpd.web.upload import Body
+from sdcpd.web.way import Way, cleaned
 
 __all__ = ["MAX_SMALL_BODY", "Channel", "Request", "Site", "redacted"]
 
@@ -43,22 +43,18 @@ MAX_SMALL_BODY = 64 * 1024
 
 _log = logger(__name__)
 
-# An encoded slash is a slash to the router, which sees decoded paths; so it is one here.
-_SLASHES = re.compile(rb"(?:/|%2[Ff])+")
-
 
 class Request(server.Request):
     """A request whose body is either a stream (``body``) or small and complete (``content``).
 
-    ``path`` has single slashes and none at its end; ``args`` are those of the query, never those of a form.
+    ``path`` is where its ``way`` leads; ``args`` are those of the query, never those of a form.
     """
 
     channel: Channel
     content: BytesIO  # None where the body is streamed
     _body: Body | None = None
     expects_continue = False
-    within = b""
-    """What a printer's own port has put before the path; the client knows nothing of it."""
+    way: Way
     also: tuple[tuple[bytes, bytes], ...] = ()
     """Headers that the answer has whoever gives it; where it has them already, these values are added."""
 
@@ -78,7 +74,8 @@ class Request(server.Request):
         """Learn what is wanted, before anything of the body is here."""
         self.method, self.uri, self.clientproto = method, uri, version
         path, _, query = uri.partition(b"?")
-        self.path = b"/" + _SLASHES.sub(b"/", path).strip(b"/") if path.startswith(b"/") else path
+        self.way = self.channel.site.way(cleaned(path))
+        self.path = self.way.path
         self.args = http.parse_qs(query, True)
 
     def gotLength(self, length: int | None) -> None:
@@ -375,6 +372,10 @@ class Site(server.Site):
     def __init__(self, resource: IResource, streams: Callable[[bytes, bytes], bool], reactor: IReactorTime) -> None:
         super().__init__(resource, timeout=IDLE_TIMEOUT, reactor=reactor, parsePOSTFormSubmission=False)
         self.streams = streams
+
+    def way(self, asked: bytes) -> Way:
+        """Where this path leads: to what stands there."""
+        return Way(asked, asked)
 
     def takes(self, length: int | None) -> bool:
         """May a body that is no upload be so long, ``None`` where that is not announced?"""

@@ -12,9 +12,8 @@ from sdcpd.fleet import Printer
 from sdcpd.web.address import base
 from sdcpd.web.answer import TEXT, Answer
 from sdcpd.web.errors import NATIVE
-from sdcpd.web.mount import Mount
+from sdcpd.web.mount import Mount, MountedSite
 from sdcpd.web.routes import Call, Route, streams, tree
-from sdcpd.web.site import Site
 from tests.web.rig import SATURN, Pending, WebCase, head
 
 PROXY = "10.0.0.1"
@@ -33,8 +32,9 @@ class AddressCase(WebCase):
         def tell(call: Call, printer: Printer) -> Answer:
             return Answer(200, base(call).encode(), TEXT)
 
-        routes = Mount(self.rig.fleet, "").put(NATIVE, [Route("GET", "/where", None, tell)])
-        self.rig.site = Site(tree(routes, self.rig.web._access), streams(routes), self.rig.clock)
+        mount = Mount(self.rig.fleet, "")
+        routes = mount.put(NATIVE, [Route("GET", "/where", None, tell)])
+        self.rig.site = MountedSite(mount, tree(routes, self.rig.web._access), streams(routes), self.rig.clock)
 
     def base(
         self,

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+import re
+from typing import Any
+
+import msgspec
 from twisted.web.iweb import IRequest
 
 from sdcpd.fleet import Printer
 from sdcpd.web.answer import Answer
 from sdcpd.web.errors import NATIVE, Form
-from sdcpd.web.mount import Mount
+from sdcpd.web.mount import Mount, MountedSite
 from sdcpd.web.routes import Call, Route, tree
-from sdcpd.web.site import Site
-from tests.web.rig import MARS, WebCase
+from tests.fakes import logged
+from tests.web.forms import FORM
+from tests.web.forms import form as body_of
+from tests.web.rig import MARS, SATURN, Reply, WebCase, goo
 
 
 def form(name: str) -> Form:
@@ -38,11 +44,11 @@ class MountTests(WebCase):
         files = Route("GET", "/api/v1/files/<path:path>", "view", told)
         self.routes = (
             *self.mount.put(OLD, (version, Route("GET", "/downloads/<path:path>", "view", told))),
-            *self.mount.put(NEW, (files,), owns=("/api/v1",), at=("", "/twin")),
-            *self.mount.put(NEW, (version,), at=("/twin",)),
+            *self.mount.put(NEW, (files,), owns=("/api/v1",)),
         )
-        access = self.rig.web._access
-        self.rig.site = Site(tree(self.routes, access, self.mount.form_of), lambda *_: False, self.rig.clock)
+        self.mount.twin(b"/twin", NEW, re.compile(rb"/api/v"))
+        resource = tree(self.routes, self.rig.web._access, self.mount.form_of)
+        self.rig.site = MountedSite(self.mount, resource, lambda *_: False, self.rig.clock)
         self.rig.announce()
 
     def body(self, path: str) -> bytes:
@@ -82,16 +88,151 @@ class MountTests(WebCase):
 
     def test_nobodys(self) -> None:
         """What is below no printer and no dialect's is refused natively, also where a dialect's words come later."""
-        for path in (b"/v1/nothing", b"/v1/printers/saturn/api/version", b"/printers/saturn", b"/", b""):
-            self.assertIs(self.mount.form_of(path), NATIVE, path)
+        for path in ("/v1/nothing", "/v1/printers/saturn/api/version", "/printers/saturn", "/"):
+            self.assert_refused(self.rig.get(path), 404, "not_found")
 
-    def test_described(self) -> None:
-        """The API's description tells of each thing once: below a printer, and not of its twins."""
-        described = [route.path for route in self.routes if route.described]
+    def test_once(self) -> None:
+        """Each thing is a route once, below a printer, however many paths lead to it."""
+        paths = ("/api/version", "/downloads/<path:path>", "/api/v1/files/<path:path>")
+        self.assertEqual([route.path for route in self.routes], [f"/printers/<name>{path}" for path in paths])
+
+
+class WayTests(WebCase):
+    """How a path is read, in the whole tree."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.rig.announce()
+
+    def way(self, asked: str) -> tuple[str, str]:
+        """What the router gets, and which twin it is for."""
+        way = self.rig.web._mount.way(asked.encode("latin-1"))
+        self.assertEqual(way.asked.decode("latin-1"), asked)
+        self.assertEqual(way.is_meant, way.path.startswith(b"/printers/@/") and not asked.startswith("/printers/"))
+        return way.path.decode("latin-1"), way.twin.decode()
+
+    def test_native(self) -> None:
+        """What is a native route's is never read as a dialect's, so that a dialect cannot take its place."""
+        for route in self.rig.web.routes:
+            if route.form is NATIVE:
+                target = re.sub("<[^>]*>", "api", route.path)
+                self.assertEqual(self.way(target), (target, ""))
+
+    def test_meant(self) -> None:
+        """At the root a dialect's path is put below a printer that has no name; a twin's place is taken off."""
+        for asked, path, twin in (
+            ("/server/info", "/printers/@/server/info", ""),
+            ("/api/v1/status", "/printers/@/api/v1/status", ""),
+            ("/sl1/api/v1/status", "/printers/@/api/v1/status", "/sl1"),
+            ("/%73l1/%61pi/v1/a%2Eb", "/printers/@/api/v1/a%2Eb", "/sl1"),
+            ("/printers/saturn/prusalink/api/files", "/printers/saturn/api/files", "/prusalink"),
+            ("/printers/%73aturn/sl1/api/version", "/printers/saturn/api/version", "/sl1"),
+        ):
+            self.assertEqual(self.way(asked), (path, twin))
+
+    def test_hostile(self) -> None:
+        """No way of writing a path makes it another one's: what is not a twin's or a dialect's stays what it is."""
+        for asked in (
+            *("/", "*", "http://hub.local/server/info", "/printers", "/printers/@", "/printers/x", "/SL1/api/version"),
+            *("/./server/info", "/../server/info", "/%2e%2e/server/info", "/serverx/info", "/v1/../server/info"),
+            *("/printers/@/server/info", "/printers/@/status", "/printers/@/v1/updates", "/printers/../server/info"),
+            *("/printers/x/sl1", "/printers/x/sl1/status", "/printers/x/sl1/v1/updates", "/printers/x/sl1/server/info"),
+            *("/printers/x/sl1/sl1/api/version", "/printers/x/sl1/prusalink/api/version", "/printers/x/printers/y/api"),
+            *("/printers/x/sl1/../api/version", "/printers/x/sl1/./api/version", "/printers/x/sl1x/api/version"),
+            *("/printers/x/sl1/api/versions", "/printers/x/sl1/api/version%0A", "/printers/x/sl1/api/job/x"),
+            *("/printers/x/sl1/api/v1x", "/printers/x/sl1/api/settings", "/printers/\xff/api", "/\xff"),
+        ):
+            self.assertEqual(self.way(asked), (asked, ""))
+        for below in ("", "/status", "/printers/x/api/version", "/sl1/api/version", "/../api/version"):
+            self.assertEqual(self.way(f"/sl1{below}"), (f"/printers/@/sl1{below}", ""))
+
+    def test_nobody(self) -> None:
+        """The name that stands for none in a path is no printer's, whoever writes it, and however."""
+        own = self.rig.key("view", name="own", printers=[SATURN])
+        for name in ("@", "%40", "%2540", "@@"):
+            for path in ("server/info", "api/version", "status", "v1/updates?timeout=0", "sl1/api/version"):
+                for key, status in ((self.rig.admin, 404), (own, 403)):
+                    reply = self.rig.get(f"/printers/{name}/{path}", key=key)
+                    self.assertEqual(reply.status, status, (name, path, reply.body))
+
+
+class EveryPathTests(WebCase):
+    """The same thing by each of its paths."""
+
+    def same(self, method: str, path: str, **more: Any) -> Reply:
+        """What is answered below the printer's path; the same is at the root and at the printer's own port."""
+        self.rig.clock.advance(60)
+        expected = self.rig.ask(method, f"/printers/saturn-3-ultra{path}", **more)
+        for site in (self.rig.web.site(), self.rig.web.own_site("saturn-3-ultra")):
+            self.rig.site = site
+            self.rig.clock.advance(60)
+            reply = self.rig.ask(method, path, **more)
+            self.assertEqual(reply.status, expected.status, path)
+            for name in ("allow", "content-type", "retry-after"):
+                self.assertEqual(reply.headers.get(name), expected.headers.get(name), path)
+        self.rig.site = self.rig.web.site()
+        return expected
+
+    def test_every_route(self) -> None:
+        """Whoever asks, each route of a dialect answers alike by each path that leads to it, or refuses alike."""
+        self.rig.announce()
+        limited = self.rig.key("view", "upload", "control", "queue", name="limited", printers=[SATURN])
+        other = self.rig.key("view", "upload", "control", "queue", name="other", printers=[MARS])
+        met = set()
+        for route in self.rig.web.routes:
+            if route.form is NATIVE or "<dotless" in route.path:  # SockJS's sessions go on and on
+                continue
+            path = re.sub("<[^>]*>", "unknown", route.path.removeprefix("/printers/<name>"))
+            for key in (limited, other):
+                met.add(self.same(route.method, path, address="203.0.113.5", key=key).status)
+            met.add(self.same(route.method, path, address="203.0.113.5").status)
+            met.add(self.same("PURGE", path).status)
+        self.assertLessEqual({200, 400, 401, 403, 404, 405, 409}, met)
+
+    def test_several(self) -> None:
+        """With several printers each route says at the root who may be meant: those that the client may know of."""
+        self.rig.announce()
+        self.rig.announce(MARS, name="Mars")
+        own = self.rig.key("view", "upload", "control", "queue", name="own", printers=[MARS])
+        for route in self.rig.web.routes:
+            if route.form is NATIVE or route.scope in (None, "admin"):
+                continue
+            path = re.sub("<[^>]*>", "unknown", route.path.removeprefix("/printers/<name>"))
+            self.rig.clock.advance(60)
+            reply = self.rig.ask(route.method, path)
+            self.assertEqual(reply.status, 404, path)
+            self.assertIn(b"Known: mars, saturn-3-ultra", reply.body, path)
+            reply = self.rig.ask(route.method, path, address="203.0.113.5", key=own)
+            self.assertEqual((reply.status, b"saturn" in reply.body), (404, False), path)
+            self.assertIn(self.rig.ask(route.method, path, address="203.0.113.5").status, (401, 403), path)
+
+    def test_forms(self) -> None:
+        """What a route of a dialect refuses has the form in which it is described."""
+        for route in self.rig.web.routes:
+            reply = self.rig.ask("PURGE", re.sub("<[^>]*>", "1", route.path), headers={"Accept": "application/json"})
+            self.assertEqual(reply.status, 405, route.path)
+            if route.form.document is not None:
+                msgspec.json.decode(reply.body, type=route.form.document)
+
+    def test_logged(self) -> None:
+        """The log says the path that the client has written."""
+        self.rig.announce()
+        lines = logged(self)
+        for at in ("", "/sl1", "/printers/saturn-3-ultra/prusalink"):
+            self.rig.ask("POST", f"{at}/api/files/local?x=1", body_of(goo(), "a.goo"), FORM)
+        told = [line.partition(": ")[2] for line in lines if "POST" in line]
         self.assertEqual(
-            described,
-            [
-                f"/printers/<name>{path}"
-                for path in ("/api/version", "/downloads/<path:path>", "/api/v1/files/<path:path>")
-            ],
+            told,
+            [f"POST {at}/api/files/local?x=1: 201" for at in ("", "/sl1", "/printers/saturn-3-ultra/prusalink")],
         )
+
+    def test_streamed(self) -> None:
+        """An upload is refused when its head is there, and streamed, by each path that leads to it."""
+        self.rig.announce()
+        headers = {"Content-Length": "100000000", "Expect": "100-continue", **FORM}
+        for at in ("", "/sl1", "/printers/saturn-3-ultra", "/printers/saturn-3-ultra/prusalink"):
+            for path in ("/api/files/local", "/%61pi//files/local/"):
+                refused = self.rig.begin("POST", at + path, b"", headers, address="203.0.113.5")
+                self.assertIn(refused.reply.status, (401, 403))
+                taken = self.rig.begin("POST", at + path, b"", headers)
+                self.assertEqual(taken.transport.value(), b"HTTP/1.1 100 Continue\r\n\r\n")

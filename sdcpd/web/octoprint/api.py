@@ -22,7 +22,7 @@ from sdcpd.web.octoprint.connection import ConnectionEndpoints
 from sdcpd.web.octoprint.entries import Entries, Past
 from sdcpd.web.octoprint.files import FilesEndpoints
 from sdcpd.web.octoprint.folders import Folders
-from sdcpd.web.octoprint.host import Flavour, ServerEndpoint, VersionEndpoint
+from sdcpd.web.octoprint.host import ServerEndpoint, VersionEndpoint
 from sdcpd.web.octoprint.job import JobEndpoints
 from sdcpd.web.octoprint.layers import LayerEndpoint
 from sdcpd.web.octoprint.logins import Logins
@@ -88,7 +88,9 @@ class OctoPrintApi:
         )
         """What is told without being asked for."""
         folders = Folders(shelf)
-        self.common: tuple[Route, ...] = (
+        self.routes: tuple[Route, ...] = (
+            *VersionEndpoint(version).routes,
+            *AppKeysEndpoints(pairing, fleet).routes,
             *ServerEndpoint().routes,
             *UserEndpoints(self.logins).routes,
             *ConnectionEndpoints(jobs, adopt).routes,
@@ -101,11 +103,5 @@ class OctoPrintApi:
             *AbsentEndpoints().routes,
             *FilesEndpoints(store, shelf, Entries(store, past), folders, starts, self.selection).routes,
             *UploadEndpoint(fleet, store, shelf, folders, starts, self.selection).routes,
-        )
-        """What every flavour of the tree has; a twin mount adds its own ``VersionEndpoint``."""
-        self.routes: tuple[Route, ...] = (
-            *VersionEndpoint(version, Flavour.OCTOPRINT).routes,
-            *AppKeysEndpoints(pairing, fleet).routes,
-            *self.common,
             *self.push.routes,
         )

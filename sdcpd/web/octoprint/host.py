@@ -1,8 +1,8 @@
 """The server itself: ``api/version`` and ``api/server``.
 
 One decision: the text of the version is a flavour, because slicers decide by its first word whom they talk to. It
-stands in the mount and never in a guess: the same server is OctoPrint at a printer's own path and Prusa's at the twin
-paths (reference apis.md 2.1, 3.2).
+stands in the path and never in a guess: the same server is OctoPrint at a printer's own path and Prusa's at its twins
+(reference apis.md 2.1, 3.2).
 """
 
 from __future__ import annotations
@@ -23,11 +23,20 @@ OCTOPRINT_VERSION = "1.11.8"
 
 
 class Flavour(Enum):
-    """Whom a slicer shall take us for."""
+    """Whom a slicer shall take us for, by the place at which it asks: a printer's own path, or a twin of it."""
 
-    OCTOPRINT = f"OctoPrint {OCTOPRINT_VERSION}"
-    PRUSALINK = "PrusaLink"
-    SLA = "Prusa SLA"
+    OCTOPRINT = b""
+    SLA = b"/sl1"
+    """For PrusaSlicer's resin profiles."""
+    PRUSALINK = b"/prusalink"
+    """For Home Assistant's PrusaLink and PrusaSlicer's filament profiles."""
+
+
+_BEGINS = {
+    Flavour.OCTOPRINT: f"OctoPrint {OCTOPRINT_VERSION}",
+    Flavour.SLA: "Prusa SLA",
+    Flavour.PRUSALINK: "PrusaLink",
+}
 
 
 class VersionAnswer(Struct, frozen=True):
@@ -48,16 +57,16 @@ class ServerAnswer(Struct, frozen=True):
 
 
 class VersionEndpoint:
-    """``api/version`` in one flavour; ``release`` is the daemon's own version."""
+    """``api/version``; ``release`` is the daemon's own version."""
 
-    def __init__(self, release: str, flavour: Flavour) -> None:
-        self._text = f"{flavour.value} (sdcpd {release})"
+    def __init__(self, release: str) -> None:
+        self._release = release
         self.routes = (Route("GET", "/api/version", "view", self.version, gives=VersionAnswer),)
 
     def version(self, call: Call, printer: Printer) -> Answer:
-        """Who answers: the text begins as slicers expect it of this mount."""
-        answer = VersionAnswer(API, OCTOPRINT_VERSION, self._text, printer.slug, {"upload-by-put": True})
-        return json_answer(answer)
+        """Who answers: the text begins as slicers expect it there."""
+        text = f"{_BEGINS[Flavour(call.way.twin)]} (sdcpd {self._release})"
+        return json_answer(VersionAnswer(API, OCTOPRINT_VERSION, text, printer.slug, {"upload-by-put": True}))
 
 
 class ServerEndpoint:

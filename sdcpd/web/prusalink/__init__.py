@@ -7,6 +7,6 @@ dialect.
 from __future__ import annotations
 
 from sdcpd.web.prusalink.api import PrusaLinkApi
-from sdcpd.web.prusalink.twins import LINK, SLA, mounted
+from sdcpd.web.prusalink.twins import mounted
 
-__all__ = ["LINK", "SLA", "PrusaLinkApi", "mounted"]
+__all__ = ["PrusaLinkApi", "mounted"]

@@ -7,35 +7,24 @@ tree; no setting and no guess decides who somebody is (reference apis.md 2.1, 3.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from sdcpd.web.errors import Form
 from sdcpd.web.mount import Mount
-from sdcpd.web.octoprint.host import Flavour, VersionEndpoint
+from sdcpd.web.octoprint.host import Flavour
 from sdcpd.web.routes import Route
 
-__all__ = ["LINK", "SLA", "mounted"]
+__all__ = ["mounted"]
 
-SLA = "/sl1"
-"""For PrusaSlicer's resin profiles."""
-LINK = "/prusalink"
-"""For Home Assistant's PrusaLink and PrusaSlicer's filament profiles."""
 _OWN = "/api/v1"
-_FLAVOURS = {SLA: Flavour.SLA, LINK: Flavour.PRUSALINK}
+_SHARED = re.compile(rb"/api/(?:(?:v1|files)(?:/|\Z)|(?:version|printer|job)\Z)")
+"""What the twins have: this tree, and of OctoPrint's what tells who answers, the printer, its job and its files."""
 
 
-def mounted(
-    mount: Mount, form: Form, routes: Iterable[Route], common: Iterable[Route], release: str
-) -> tuple[Route, ...]:
-    """All places of the dialect's ``routes``, relative to a printer; ``common`` are those of OctoPrint's tree."""
-    beside = [route for route in common if _is_beside(route.path)]
-    twins = (
-        mount.put(form, (*VersionEndpoint(release, flavour).routes, *beside), at=(place,))
-        for place, flavour in _FLAVOURS.items()
-    )
-    here = mount.put(form, routes, owns=(_OWN,), at=("", *_FLAVOURS))
-    return (*here, *(route for twin in twins for route in twin))
-
-
-def _is_beside(path: str) -> bool:
-    return path in ("/api/printer", "/api/job") or path.startswith("/api/files")
+def mounted(mount: Mount, form: Form, routes: Iterable[Route]) -> tuple[Route, ...]:
+    """The dialect's ``routes``, relative to a printer, as they stand in the whole tree; the twins beside them."""
+    for flavour in Flavour:
+        if flavour is not Flavour.OCTOPRINT:
+            mount.twin(flavour.value, form, _SHARED)
+    return mount.put(form, routes, owns=(_OWN,))

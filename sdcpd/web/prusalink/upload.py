@@ -8,7 +8,6 @@ taken over unless the client says so; the same bytes again are no conflict (refe
 from __future__ import annotations
 
 import re
-from urllib.parse import quote, unquote_to_bytes
 
 from twisted.internet.defer import Deferred
 
@@ -16,7 +15,7 @@ from sdcpd.files import FileStore, StoredFile
 from sdcpd.fleet import Printer
 from sdcpd.names import base_name
 from sdcpd.web.access import has_key
-from sdcpd.web.address import PREFIX, base
+from sdcpd.web.address import here
 from sdcpd.web.answer import Answer, json_answer
 from sdcpd.web.errors import Refusal
 from sdcpd.web.judged import Judged, begin
@@ -101,7 +100,7 @@ class UploadEndpoint:
         if call.header("create-folder") == YES:
             call.client.must_be_unlimited()
             self._shelf.make(name)
-            return Answer(201, headers={"Location": _location(call)})
+            return Answer(201, headers={"Location": here(call)})
         if call.body.length == 0 and not has_key(call.request):
             # libcurl, when it is to use Digest, asks for the challenge with an empty body, and its address may upload.
             raise Refusal(401, "empty_file", "The file is empty.", "Send its bytes, or a key with them.")
@@ -119,7 +118,7 @@ class UploadEndpoint:
             entry = await self._entries.file(file)
             parts = {part: getattr(entry, part) for part in entry.__struct_fields__}
             answer = Uploaded(**parts, print_started=became.started, print_queued=became.queued, message=became.message)
-            return json_answer(answer, 201, {"Location": _location(call)})
+            return json_answer(answer, 201, {"Location": here(call)})
 
         received: Deferred[StoredFile] = receive_upload(call.body, upload)
         return received.addCallback(lambda file: Deferred.fromCoroutine(stored(file)))
@@ -145,10 +144,3 @@ def _taken(name: Path) -> Refusal:
         f"There is another file {name[:200]!r} already.",
         f"Choose another name, or replace it: Overwrite: {YES}, or ?overwrite=1.",
     )
-
-
-def _location(call: Call) -> str:
-    """Where what was sent is now: at the very address that it was sent to."""
-    named = PREFIX.match(call.request.path)
-    own = call.request.path[named.end() :] if named is not None else call.request.path
-    return base(call) + quote(unquote_to_bytes(own))
