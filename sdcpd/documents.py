@@ -2,7 +2,7 @@
 
 One decision: a number here is one that a person can trust. Layers and percentages are clamped, 100 comes only with
 the printer's own word, the time left is never negative, and a printer that is out of reach keeps its last values
-beside their age (DESIGN.md section 5, "Truth").
+beside their age.
 """
 
 from __future__ import annotations

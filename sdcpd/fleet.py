@@ -4,7 +4,7 @@ One decision: "what is new?" is a filter over the fleet. A change takes the next
 changes that follow each other within ``TICK``, of all printers, are published together (latest wins), edges at once:
 who watches a hundred printers that print is woken twice a second, not a hundred times. Happenings that must not be
 merged away stand beside it in a bounded ring with the same counter, and whoever waits for news hears of both in the
-reactor turn that made them (DESIGN.md section 3).
+reactor turn that made them (docs/design.md, "Where state lives").
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One job's way through one printer: deliver, start, watch to the end.
 
 One decision: a start is a single-use intent. It is journalled before it is sent, sent once, and whatever happens
-to the connection afterwards, only the printer's own status decides what became of it (DESIGN.md J3; sdcp.md
+to the connection afterwards, only the printer's own status decides what became of it (reference sdcp.md
 2.9). A delivery may be repeated, because fetching a file starts nothing.
 """
 

@@ -1,8 +1,8 @@
 """The build plate of one printer: every change of what is known of it, and whether a print may begin on it.
 
 One decision: a plate is clear only by a person's word, given for the present revision, and that word is good for one
-start. Everything else that is seen or suspected of a print takes it back (DESIGN.md section 5, "Plate gate"): a cured
-part that is pressed onto the screen breaks it, and a V1 board does not notice.
+start. Everything else that is seen or suspected of a print takes it back: a cured part that is pressed onto the
+screen breaks it, and a V1 board does not notice.
 """
 
 from __future__ import annotations

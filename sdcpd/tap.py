@@ -1,7 +1,7 @@
 """The twistd plugin's other half: the one place where everything is put together.
 
 One decision: this module alone imports a reactor and knows every other module; each of them knows only what it is
-handed here (DESIGN.md section 1).
+handed here (docs/design.md, "Five sentences").
 """
 
 from __future__ import annotations

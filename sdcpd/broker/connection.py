@@ -98,7 +98,7 @@ class Connection(Protocol):
     def connectionMade(self) -> None:
         """A peer has connected."""
         self._door.remember(self)
-        # Without it a PUBACK and the next PUBLISH wait 40 ms for each other (mqtt.md 4.3).
+        # Without it a PUBACK and the next PUBLISH wait 40 ms for each other (reference mqtt.md 4.3).
         self.transport.setTcpNoDelay(True)
         read_little(self.transport)
         cast("IConsumer", self.transport).registerProducer(self, True)

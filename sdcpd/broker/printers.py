@@ -2,7 +2,7 @@
 
 One decision: boards cannot authenticate, so a connection is admitted by what discovery knows: the MainboardID as
 client id, from the address at which that printer was seen, on its own ``/sdcp/*/<id>`` topics. Requests go to the
-connection that is there now or nowhere; nothing is ever stored for a printer (DESIGN.md section 6).
+connection that is there now or nowhere; nothing is ever stored for a printer (docs/design.md, "Two doors").
 """
 
 from __future__ import annotations

@@ -116,17 +116,17 @@ class Router:
         if session.outlet is outlet:
             self._leave(session, reason, with_will)
 
-    def end(self, client_id: str, reason: str) -> None:
-        """Close a client's connection, if it has one, as if the network had failed."""
-        session = self._sessions.get(client_id)
+    def end(self, name: str, reason: str) -> None:
+        """Close the connection of the session with this name, if it has one, as if the network had failed."""
+        session = self._sessions.get(name)
         if session is not None and session.outlet is not None:
             outlet = session.outlet
             self._leave(session, reason, with_will=True)
             outlet.close(reason)
 
-    def is_connected(self, client_id: str) -> bool:
-        """Whether the client is connected now."""
-        session = self._sessions.get(client_id)
+    def is_connected(self, name: str) -> bool:
+        """Whether the client of the session with this name is connected now."""
+        session = self._sessions.get(name)
         return session is not None and session.outlet is not None
 
     def expire(self) -> None:
@@ -280,15 +280,15 @@ class Router:
         self._publish(topic, payload, qos, retain, limited=False)
 
     def deliver(
-        self, client_id: str, topic: str, payload: bytes, qos: int, acknowledged: Callable[[], object] | None = None
+        self, name: str, topic: str, payload: bytes, qos: int, acknowledged: Callable[[], object] | None = None
     ) -> bool:
-        """Send a message to this client alone, now or not at all: it never waits in a queue.
+        """Send a message to the client of the session ``name`` alone, now or not at all: it never waits in a queue.
 
         False: the client is away, has not subscribed to the topic, or has not acknowledged what it was sent before
         (``Limits.in_flight``). ``acknowledged`` is called when the client owns the message; at once at QoS 0. Where
         the identity is not ``stored`` the message is never sent again.
         """
-        session = self._sessions.get(client_id)
+        session = self._sessions.get(name)
         if session is None:
             return False
         granted = [q for f, q in session.subscriptions.items() if mqtt.matches(f, topic)]

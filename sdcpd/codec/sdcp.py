@@ -83,7 +83,6 @@ class Announcement(Struct, frozen=True):
     """The ``Id`` that every later message to this printer repeats."""
     name: str = ""
     machine_name: str = ""
-    brand: str = ""
     protocol: str = ""
     firmware: str = ""
     resolution: tuple[int, int] | None = None
@@ -218,7 +217,6 @@ def parse_announcement(datagram: bytes) -> Announcement:
         wire_id=_text(found, "Id"),
         name=_text(attributes, "Name"),
         machine_name=_text(attributes, "MachineName"),
-        brand=_text(attributes, "BrandName"),
         protocol=protocol,
         firmware=_text(attributes, "FirmwareVersion"),
         resolution=(int(match[1]), int(match[2])) if match else None,

@@ -1,7 +1,8 @@
 """The journal's tables, and how a record becomes a row and a row a record.
 
-One decision: a row holds the whole record as JSON, and beside it, as columns, only what a query looks for. Fields can
-be added to a record without a migration: an old row gets their defaults when it is read.
+One decision: a row holds the whole record as JSON, and beside it, as columns, what a query looks for, ours or that of
+somebody who opens the database. Fields can be added to a record without a migration: an old row gets their defaults
+when it is read.
 """
 
 from __future__ import annotations

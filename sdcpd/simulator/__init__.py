@@ -5,7 +5,6 @@ One decision: the names that a test needs are here, everything else is found in 
 
 from __future__ import annotations
 
-from sdcpd.simulator import fault_kinds  # the faults register themselves
 from sdcpd.simulator.farm import Farm, FarmReactor
 from sdcpd.simulator.faults import FAULTS
 from sdcpd.simulator.printer import Printer
@@ -22,7 +21,6 @@ __all__ = [
     "PrinterSpec",
     "Profile",
     "Settings",
-    "fault_kinds",
     "plan",
     "profile",
     "write_goo",

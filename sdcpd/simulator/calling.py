@@ -8,10 +8,7 @@ lost; this one does not (assumed, Q3).
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from ipaddress import AddressValueError, IPv4Address
 from random import Random
-
-from twisted.logger import Logger
 
 from sdcpd.simulator import fault_kinds as kinds
 from sdcpd.simulator import outside_kinds as outside
@@ -21,7 +18,7 @@ from sdcpd.simulator.link import Link, LinkOwner, Links, LinkState, LinkTerms
 from sdcpd.simulator.profiles import HostForm
 from sdcpd.simulator.requests import Delivery
 from sdcpd.simulator.segments import Segments
-from sdcpd.simulator.settings import LOOPBACK, Settings
+from sdcpd.simulator.settings import Settings, must_be_loopback
 from sdcpd.simulator.simtime import Alarm, SimTime
 from sdcpd.simulator.status import Identity
 
@@ -34,8 +31,6 @@ _BETWEEN = 1.0
 
 class Caller:
     """Keeps at most one link, to the broker that invited last."""
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -145,10 +140,8 @@ class Caller:
     def _dial(self, host: str, port: int, attempt: int) -> None:
         host = "127.0.0.1" if host == "localhost" else host
         try:
-            local = IPv4Address(host) in LOOPBACK
-        except AddressValueError:
-            local = False
-        if not local:
+            must_be_loopback(host)
+        except ValueError:
             self._journal.note("refused", broker=(host, port), reason="not a loopback address")
             return
         keepalive = self._faults.take(kinds.Keepalive)

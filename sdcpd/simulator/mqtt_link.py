@@ -20,7 +20,6 @@ from typing import Any
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from twisted.internet.interfaces import IReactorFDSet, IReadWriteDescriptor
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -72,8 +71,6 @@ class _Outgoing:
 @implementer(IReadWriteDescriptor)
 class MqttLink:
     """One connection to one broker."""
-
-    _log = Logger()
 
     def __init__(
         self,

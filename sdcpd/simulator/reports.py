@@ -60,8 +60,7 @@ class Reports:
     def answer(self, cmd: int, ack: int, request_id: object) -> None:
         """Send the answer to a request."""
         board = self._board
-        with_cmd = board.settings.response_carries_cmd
-        message = board.identity.response(cmd, ack, request_id, board.power.uptime, with_cmd)
+        message = board.identity.response(cmd, ack, request_id, board.power.uptime)
         self._publish("response", spoil_response(message, cmd, board.faults))
 
     def garbage(self, kind: str) -> None:

@@ -15,9 +15,9 @@ from random import Random
 
 from sdcpd.simulator.profiles import Profile, profile
 
-__all__ = ["LOOPBACK", "PrinterSpec", "Settings", "must_be_loopback", "plan"]
+__all__ = ["PrinterSpec", "Settings", "must_be_loopback", "plan"]
 
-LOOPBACK = IPv4Network("127.0.0.0/8")
+_LOOPBACK = IPv4Network("127.0.0.0/8")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,6 @@ class Settings:
     boot_time: float = 5.0  # assumed, 2.9
     check_resolution: bool = False  # assumed, Q23: Ack 5 on a start of a file for another screen
     ticks_include_pauses: bool = False  # assumed, Q18
-    response_carries_cmd: bool = True
     answers_unknown: bool = False  # assumed, Q9: silence, else Ack 1
     obeys_invitation_while_up: bool = True  # assumed, Q4
 
@@ -61,8 +60,8 @@ class PrinterSpec:
 
 def must_be_loopback(address: str) -> str:
     """The same address; ValueError where it is none of the loopback network."""
-    if IPv4Address(address) not in LOOPBACK:
-        raise ValueError(f"{address} is no loopback address: use one of {LOOPBACK}")
+    if IPv4Address(address) not in _LOOPBACK:
+        raise ValueError(f"{address} is no loopback address: use one of {_LOOPBACK}")
     return address
 
 
@@ -72,9 +71,7 @@ def plan(printers: Sequence[str], first_address: str = "127.0.0.2", seed: int = 
     for index, entry in enumerate(printers):
         kind, _, name = entry.partition(":")
         made_of = profile(kind)
-        address = str(IPv4Address(first_address) + index)
-        if IPv4Address(address) not in LOOPBACK:
-            raise ValueError(f"{address} is no loopback address: start at one of 127.0.0.0/8")
+        address = must_be_loopback(str(IPv4Address(first_address) + index))
         digits = f"{Random(f'{seed}/{address}').getrandbits(64):016X}"
         specs.append(
             PrinterSpec(

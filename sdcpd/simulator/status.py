@@ -147,11 +147,9 @@ class Identity:
         """The answer to a probe."""
         return {"Id": self.id, "Data": {"Attributes": self.attributes(), "Status": status}}
 
-    def response(self, cmd: int, ack: int, request_id: object, uptime: int, with_cmd: bool) -> JsonObject:
+    def response(self, cmd: int, ack: int, request_id: object, uptime: int) -> JsonObject:
         """The answer to a request."""
-        data: JsonObject = {"Cmd": cmd} if with_cmd else {}
-        data["Data"] = {"Ack": ack}
-        return self._message({**data, "RequestID": request_id}, uptime)
+        return self._message({"Cmd": cmd, "Data": {"Ack": ack}, "RequestID": request_id}, uptime)
 
     def status_message(self, status: JsonObject, uptime: int) -> JsonObject:
         """The status as it is published."""

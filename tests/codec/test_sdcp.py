@@ -152,7 +152,6 @@ class AnnouncementTests(SynchronousTestCase):
                 wire_id=WIRE_ID,
                 name="Bench left",
                 machine_name="ELEGOO Saturn 3 Ultra",
-                brand="",
                 protocol="V1.0.0",
                 firmware="V1.4.2",
                 resolution=(11520, 5120),
@@ -175,7 +174,6 @@ class AnnouncementTests(SynchronousTestCase):
                 wire_id=WIRE_ID,
                 name="3D Printer",
                 machine_name="Saturn 4 Ultra",
-                brand="ELEGOO",
                 protocol="V3.0.0",
                 firmware="V1.1.9",
                 mainboard_ip="192.0.2.44",
@@ -188,7 +186,7 @@ class AnnouncementTests(SynchronousTestCase):
         data = {**FLAT["Data"], "Proxy": True}  # type: ignore[dict-item]
         found = parse_announcement(encoded({"Id": "x", "Data": {"Attributes": data}}))
         self.assertIs(found.generation, Generation.V3)
-        self.assertEqual((found.brand, found.status), ("ELEGOO", None))
+        self.assertEqual((found.name, found.status), ("3D Printer", None))
 
     def test_generations(self) -> None:
         """The version string decides, and the shape where there is none."""

@@ -299,7 +299,6 @@ class Rig:
             wire_id="f25273b12b094c5a8b9513a30ca60049",
             name=name,
             machine_name=f"ELEGOO {name}",
-            brand="ELEGOO",
             protocol=f"{generation.value}.0.0",
             firmware="V1.4.2",
             resolution=resolution,
