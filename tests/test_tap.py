@@ -81,7 +81,8 @@ class RefusalTests(SynchronousTestCase):
             words = self.refused(f"[sdcpd]\nstate_directory = {json.dumps(str(blocked))}\n")
             self.assertIn("[sdcpd] state_directory", words)
         directory = Path(self.mktemp())
-        (directory / "jobs.json").mkdir(parents=True)
+        directory.mkdir()
+        (directory / "files").write_text("in the way")
         words = self.refused(f"[sdcpd]\nstate_directory = {json.dumps(str(directory))}\n")
         self.assertIn("[sdcpd] state_directory", words)
 

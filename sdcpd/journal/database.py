@@ -172,10 +172,10 @@ class Database:
 
     # -- writing ---------------------------------------------------------------------------------------------
 
-    def apply(self, batch: Batch, *, missing_only: bool = False) -> None:
+    def apply(self, batch: Batch) -> None:
         """Write all of it in one transaction; it is on the disk when this returns.
 
-        With ``missing_only`` what is there already stays as it is. Raises ``StoreFull``, ``Unrecorded``.
+        Raises ``StoreFull``, ``Unrecorded``.
         """
         rows: dict[Table, list[dict[str, object]]] = {}
         gone: dict[Table, list[str]] = {}
@@ -189,16 +189,14 @@ class Database:
             for table, keys in gone.items():
                 connection.execute(delete(table).where(table.c.id.in_(keys)))
             for table, found in rows.items():
-                connection.execute(self._put(table, missing_only), found)
+                connection.execute(self._put(table), found)
 
-    def _put(self, table: Table, missing_only: bool) -> Any:
+    def _put(self, table: Table) -> Any:
         if self._is_file:
             from sqlalchemy.dialects.sqlite import insert
         else:
             from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]  # the same, of another class
         statement = insert(table)
-        if missing_only:
-            return statement.on_conflict_do_nothing()
         new = {column.name: statement.excluded[column.name] for column in table.c}
         del new["id"], new["place"]
         return statement.on_conflict_do_update(index_elements=["id"], set_=new)

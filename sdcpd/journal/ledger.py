@@ -20,7 +20,6 @@ from sdcpd.errors import SdcpdError, StoreError
 from sdcpd.journal.database import Database, said
 from sdcpd.journal.prints import Outcomes, PrintPage, PrintQuery, Totals
 from sdcpd.journal.tables import KEPT, KINDS, Name, Record, name_of
-from sdcpd.journal.takeover import take_over
 from sdcpd.logs import logger
 from sdcpd.offload import Offload
 from sdcpd.progress import Job
@@ -50,7 +49,6 @@ class Journal:
         self._thread = thread
         self._clock = clock
         self._database = Database(url, directory)
-        take_over(directory, self._database)
         self._mirror: dict[type[Record], dict[str, Record]] = {kind: {} for kind in KINDS}
         records, self._place = self._database.load()
         for record in records:

@@ -9,7 +9,6 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-import msgspec
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -21,7 +20,7 @@ from sdcpd.errors import ConfigError
 from sdcpd.journal import Journal, database, versions
 from sdcpd.journal.tables import METADATA, REVISIONS
 from tests.fakes import at_once, logged
-from tests.journal.test_ledger import JOB, KEY, PRINTER, JournalCase, ended
+from tests.journal.test_ledger import JOB, KEY, PRINTER, JournalCase
 
 SECOND = """
 import sqlalchemy as sa
@@ -168,29 +167,6 @@ class OpeningTests(JournalCase):
         self.journal().write(replace(JOB, message=None))
         self.sql("UPDATE jobs SET body = json_set(json_remove(body, '$.message'), '$.novelty', 1)")
         self.assertEqual(self.journal().jobs(), [replace(JOB, message=None)])
-
-    def test_taken_over(self) -> None:
-        """What earlier versions kept in files comes along once, and the files are kept under another name."""
-        jobs = [ended(3), ended(1), JOB]
-        (self.directory / "jobs.json").write_bytes(msgspec.json.encode(jobs))
-        (self.directory / "printers.json").write_bytes(msgspec.json.encode([PRINTER]))
-        journal = self.journal()
-        self.assertEqual((journal.jobs(), journal.printers()), (jobs, [PRINTER]))
-        changed = replace(JOB, sent=5)
-        journal.write(changed)
-        (self.directory / "jobs.json.imported").rename(self.directory / "jobs.json")  # as if it had crashed before
-        self.assertEqual(self.journal().jobs(), [*jobs[:2], changed])
-        names = {path.name for path in self.directory.glob("*.json*")}
-        self.assertEqual(names, {"jobs.json.imported", "printers.json.imported"})
-
-    def test_damaged_files(self) -> None:
-        """A damaged file of an earlier version is kept aside, and the daemon starts all the same."""
-        for junk in (b"", b"[{", b'[{"id":"\xff"}]', b'[{"id": 1}]', b"[" * 100_000, b'{"a": 1}'):
-            (self.directory / "jobs.json").write_bytes(junk)
-            self.assertEqual(self.journal().jobs(), [])
-            (aside,) = self.directory.glob("jobs.json.damaged-*")
-            self.assertEqual(aside.read_bytes(), junk)
-            aside.unlink()
 
     def test_secret(self) -> None:
         """A URL that cannot be used is an error that does not tell its password."""
