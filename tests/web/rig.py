@@ -134,6 +134,18 @@ def head(method: str, target: str, body: bytes, headers: Mapping[str, str], host
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
+class Turns(Clock):
+    """A clock whose calls of this turn are made in the next one, as the reactor's are."""
+
+    def callLater(self, delay: float, *args: Any, **kwargs: Any) -> Any:  # noqa: N802 (Twisted)
+        return super().callLater(delay or 0.001, *args, **kwargs)
+
+    def turn(self, times: int = 1) -> None:
+        """Let so many turns pass."""
+        for _ in range(times):
+            self.advance(0.001)
+
+
 class Pending:
     """A request on a connection of its own."""
 

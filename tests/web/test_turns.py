@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
-
 from twisted.internet.error import ConnectionLost
-from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -13,20 +10,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from sdcpd.web.site import IDLE_TIMEOUT, Channel, Request, Site
-
-TURN = 0.001
-
-
-class Turns(Clock):
-    """A clock whose calls of this turn are made in the next one, as the reactor's are."""
-
-    def callLater(self, delay: float, *args: Any, **kwargs: Any) -> Any:  # noqa: N802 (Twisted)
-        return super().callLater(delay or TURN, *args, **kwargs)
-
-    def turn(self, times: int = 1) -> None:
-        """Let so many turns pass."""
-        for _ in range(times):
-            self.advance(TURN)
+from tests.web.rig import Turns
 
 
 class Desk(Resource):

@@ -77,7 +77,7 @@ class MoonrakerApi:
             *notifications.endpoints,
             *SocketEndpoints().endpoints,
         )
-        rpc = JsonRpcEndpoint(endpoints)
+        rpc = JsonRpcEndpoint(endpoints, clock)
         self.methods = rpc.methods
         """The methods of JSON-RPC, by name."""
         self.routes = routes_of((*endpoints, *rpc.endpoints))

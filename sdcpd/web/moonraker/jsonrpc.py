@@ -2,7 +2,7 @@
 
 One decision: one dispatcher over the endpoints that HTTP has, and the names of its methods are made from their list,
 so a method can neither be missing nor do something else. The answer is always 200; what went wrong is in the
-envelope.
+envelope. A batch leaves its turn to others between its questions, and its answer is bounded.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from sdcpd.web.answer import Answer, json_answer
@@ -20,15 +22,20 @@ from sdcpd.web.moonraker.arguments import Arguments
 from sdcpd.web.moonraker.endpoint import Ask, Endpoint, answer, methods_of
 from sdcpd.web.moonraker.form import no, trouble
 
-__all__ = ["MOST", "JsonRpcEndpoint"]
+__all__ = ["MOST", "MOST_BYTES", "SLICE", "JsonRpcEndpoint"]
 
 MOST = 100
 """Questions in one batch."""
+MOST_BYTES = 8 * 2**20
+"""Bytes of a batch's answer, beyond which no further question is asked: several whole lists of a full store."""
+SLICE = 0.02
+"""Seconds after which a batch leaves its turn to others."""
 
 _PARSE_ERROR = (-32700, "Parse error")
 _INVALID_REQUEST = (-32600, "Invalid Request")
 _NO_METHOD = (-32601, "Method not found")
 _INVALID_PARAMS = (-32602, "Invalid params")
+_TOO_LONG = (-32000, "Not asked: the answer to this batch is too long already. Ask in several batches.")
 _SOCKETS_ONLY = {
     "printer.objects.subscribe": (-32601, "Subscriptions not available for HTTP transport"),
     "server.connection.identify": (-32601, "Method not found for transport HTTP"),
@@ -38,7 +45,8 @@ _SOCKETS_ONLY = {
 class JsonRpcEndpoint:
     """A handler over the other endpoints."""
 
-    def __init__(self, endpoints: Iterable[Endpoint]) -> None:
+    def __init__(self, endpoints: Iterable[Endpoint], clock: IReactorTime) -> None:
+        self._clock = clock
         self.methods: Mapping[str, Endpoint] = methods_of(endpoints)
         path = "/server/jsonrpc"
         self.endpoints = (
@@ -74,9 +82,25 @@ class JsonRpcEndpoint:
             return Answer(200) if reply is None else json_answer(reply)
         if not asked or len(asked) > MOST:
             return json_answer(_error(_INVALID_REQUEST, None))
-        replies = [await self._one(ask, one) for one in asked]
-        told = [reply for reply in replies if reply is not None]
+        told = await self._batch(ask, asked)
         return json_answer(told) if told else Answer(200)
+
+    async def _batch(self, ask: Ask, asked: list[object]) -> list[msgspec.Raw]:
+        """The replies to many questions, encoded one by one: none of them lies in memory as objects and as text."""
+        told: list[msgspec.Raw] = []
+        size, since = 0, self._clock.seconds()
+        for one in asked:
+            if size > MOST_BYTES:
+                reply: dict[str, Any] | None = _error(_TOO_LONG, one.get("id") if isinstance(one, dict) else None)
+            else:
+                reply = await self._one(ask, one)
+            if reply is not None:
+                told.append(msgspec.Raw(msgspec.json.encode(reply)))
+                size += len(told[-1])
+            if self._clock.seconds() - since > SLICE:
+                await deferLater(self._clock, 0)
+                since = self._clock.seconds()
+        return told
 
     async def _one(self, ask: Ask, asked: object) -> dict[str, Any] | None:
         """The reply to one question; None to a notification, which is done and not answered."""

@@ -1,14 +1,75 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
+from types import SimpleNamespace
 from typing import Any
 
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
 from sdcpd.codec.status import Status
-from sdcpd.web.moonraker.endpoint import Endpoint, methods_of
+from sdcpd.web.answer import Answer
+from sdcpd.web.client import Client
+from sdcpd.web.moonraker.arguments import Arguments
+from sdcpd.web.moonraker.endpoint import Ask, Endpoint, methods_of
+from sdcpd.web.moonraker.jsonrpc import MOST_BYTES, SLICE, JsonRpcEndpoint
 from tests.web.moonraker.rig import MoonrakerCase
-from tests.web.rig import SATURN, goo, printing
+from tests.web.rig import SATURN, Turns, goo, printing
 
 STRANGER = "203.0.113.5"
+
+
+class BatchTests(SynchronousTestCase):
+    """What many questions in one request cost others."""
+
+    def setUp(self) -> None:
+        self.clock = Turns()
+        self.asked: list[int] = []
+        self.gives: object = "ok"
+        self.rpc = JsonRpcEndpoint([Endpoint("GET", "/x", "view", self.handle)], self.clock)
+
+    def handle(self, ask: Ask) -> object:
+        self.clock.rightNow += SLICE * 0.6
+        self.asked.append(len(self.asked))
+        return self.gives
+
+    def post(self, count: int) -> Deferred[Answer]:
+        questions = [{"jsonrpc": "2.0", "method": "x", "id": number} for number in range(count)]
+        request = SimpleNamespace(content=BytesIO(json.dumps(questions).encode()))
+        call: Any = SimpleNamespace(request=request, header=lambda name: "application/json")
+        printer: Any = None
+        client = Client("203.0.113.5", False, frozenset({"view"}))
+        return self.rpc.post(Ask(printer, client, Arguments({}), call))
+
+    def test_turns(self) -> None:
+        """A long batch lets others have their turns, and is answered in its order in the end."""
+        answered = self.post(7)
+        for turn in range(1, 4):
+            self.assertEqual(len(self.asked), 2 * turn)
+            self.assertNoResult(answered)
+            self.clock.turn()
+        replies = json.loads(self.successResultOf(answered).body)
+        self.assertEqual([(reply["id"], reply["result"]) for reply in replies], [(n, "ok") for n in range(7)])
+
+    def test_left(self) -> None:
+        """Nothing more is asked for a client that has left."""
+        answered = self.post(7)
+        answered.cancel()
+        self.failureResultOf(answered)
+        self.clock.turn(9)
+        self.assertEqual((len(self.asked), self.clock.getDelayedCalls()), (2, []))
+
+    def test_long_answer(self) -> None:
+        """The answer to a batch is bounded; what is not asked any more is told."""
+        self.gives = "x" * (MOST_BYTES // 3)
+        answered = self.post(6)
+        self.clock.turn(9)
+        replies = json.loads(self.successResultOf(answered).body)
+        self.assertEqual(["result" in reply for reply in replies], [True] * 3 + [False] * 3)
+        self.assertEqual([reply["error"]["code"] for reply in replies[3:]], [-32000] * 3)
+        self.assertEqual([reply["id"] for reply in replies], list(range(6)))
+        self.assertEqual(len(self.asked), 3)
 
 
 class JsonRpcTests(MoonrakerCase):
