@@ -243,7 +243,7 @@ class Discovery(Service):
 
         Raises ``PrinterOffline`` if it has not been heard of lately, ``NotNow`` if it is none that can be invited.
         """
-        printer = self._fleet.get(mainboard_id)
+        printer = self._fleet[mainboard_id]
         if printer.generation is not Generation.V1:
             raise NotNow(f"{printer.name} speaks no SDCP V1; nobody can own it.", "There is nothing to adopt.")
         if printer.reachability is Reachability.OFFLINE:

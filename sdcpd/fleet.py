@@ -25,7 +25,7 @@ from sdcpd.logs import Few, logger
 from sdcpd.printer import Printer, Reachability, Run
 from sdcpd.progress import Job
 from sdcpd.records import Plate, Remembered, Wear
-from sdcpd.slugs import slugs_for
+from sdcpd.slugs import Beforehand, Called
 from sdcpd.waiters import Waiters
 
 __all__ = ["EVERYONE", "TICK", "Beforehand", "Event", "Fleet", "Printer", "Reachability"]
@@ -42,15 +42,6 @@ EVERYONE = ""
 """Stands for no printer in particular, where one of them could stand."""
 
 _log = logger("sdcpd.fleet")
-
-
-class Beforehand(Struct, frozen=True):
-    """What the configuration knows of a printer before it was ever seen (``[printers.<slug>]``)."""
-
-    slug: str
-    mainboard_id: str
-    name: str | None = None
-    port: int = 0
 
 
 class Event(Struct, frozen=True):
@@ -83,11 +74,8 @@ class Fleet:
     ) -> None:
         self._clock = clock
         self._wall = wall
-        self._beforehand: dict[str, Beforehand] = {}
-        self._configured: set[str] = set()
-        self._places: dict[str, int] = {}
+        self._called = Called()
         self._printers: dict[str, Printer] = {}
-        self._slugs: dict[str, str] = {}
         self._ordered: list[str] | None = None
         self._heard: dict[str, tuple[float, float]] = {}
         self.last_heard = 0.0
@@ -108,8 +96,8 @@ class Fleet:
         self.events: deque[Event] = deque(maxlen=RING)
         """The last happenings, oldest first."""
         for known in remembered:
-            self._slugs[known.slug] = known.announcement.mainboard_id
-            printer = Printer(known.slug, known.announcement, known.address, self._name(known.announcement))
+            self._called.take(known.slug, known.announcement.mainboard_id)
+            printer = Printer(known.slug, known.announcement, known.address, self._called.name(known.announcement))
             self._put(printer)
         self.configure(beforehand)
 
@@ -124,30 +112,42 @@ class Fleet:
         return len(self._printers)
 
     def _order(self, printer: Printer) -> tuple[int, str, str]:
-        return (self._places.get(printer.id, len(self._places)), printer.name.casefold(), printer.id)
+        return (self._called.place(printer.id), printer.name.casefold(), printer.id)
 
     def find(self, mainboard_id: str) -> Printer | None:
         """The printer of exactly this MainboardID, or None."""
         return self._printers.get(mainboard_id)
 
+    def __getitem__(self, mainboard_id: str) -> Printer:
+        """The printer of exactly this MainboardID; ``PrinterUnknown`` if there is none.
+
+        Whoever has seen a printer asks for it so: what a board calls itself may be another printer's slug.
+        """
+        if (printer := self._printers.get(mainboard_id)) is None:
+            raise self._unknown(mainboard_id)
+        return printer
+
     def identify(self, reference: str) -> str | None:
         """The MainboardID that this slug or MainboardID (in any letter case) stands for, or None."""
-        mainboard_id = self._slugs.get(reference.lower(), reference)
+        mainboard_id = self._called.by_slug(reference.lower()) or reference
         if mainboard_id in self._printers:
             return mainboard_id
         folded = reference.casefold()
         return next((mainboard_id for mainboard_id in self._printers if mainboard_id.casefold() == folded), None)
 
     def get(self, reference: str) -> Printer:
-        """The printer of this slug or MainboardID (in any letter case); ``PrinterUnknown`` if there is none."""
+        """The printer that a person calls so, by slug or MainboardID in any letter case; else ``PrinterUnknown``."""
         mainboard_id = self.identify(reference)
         if mainboard_id is None:
-            known = ", ".join(p.slug for p in islice(self, NAMED)) or "none yet"
-            known += ", ..." if len(self) > NAMED else ""
-            raise PrinterUnknown(
-                f"No printer is called {reference!r}.", f"Known printers: {known}. GET /v1/printers lists them."
-            )
+            raise self._unknown(reference)
         return self._printers[mainboard_id]
+
+    def _unknown(self, reference: str) -> PrinterUnknown:
+        known = ", ".join(p.slug for p in islice(self, NAMED)) or "none yet"
+        known += ", ..." if len(self) > NAMED else ""
+        return PrinterUnknown(
+            f"No printer is called {reference!r}.", f"Known printers: {known}. GET /v1/printers lists them."
+        )
 
     def since(self, version: int) -> list[Printer]:
         """The printers whose last publication is newer than ``version``, in the fleet's order."""
@@ -173,7 +173,7 @@ class Fleet:
         if old is None:
             printer = self._new(known)
             return self._put(replace(printer, address=address))
-        name = self._name(known)
+        name = self._called.name(known)
         if old.announcement == known and old.address == address and old.name == name:
             return old
         if old.address and old.address != address and self._moves.may():
@@ -230,23 +230,14 @@ class Fleet:
 
     def configure(self, beforehand: Iterable[Beforehand]) -> None:
         """Take over another ``[printers]`` section: names and slugs follow, nothing known is lost."""
-        before, self._beforehand = self._beforehand, {known.mainboard_id: known for known in beforehand}
+        self._called.configure(beforehand)
         self._ordered = None
-        self._places = {mainboard_id: place for place, mainboard_id in enumerate(self._beforehand)}
-        configured = self._configured = {known.slug for known in self._beforehand.values()}
-        kept = {
-            printer.id: printer.slug
-            for printer in self._printers.values()
-            if printer.id not in before and printer.id not in self._beforehand and printer.slug not in configured
-        }
-        self._slugs = {slug: mainboard_id for mainboard_id, slug in kept.items()}
         for printer in list(self._printers.values()):
-            slug = kept.get(printer.id) or self._slug(printer.announcement)
-            self._slugs[slug] = printer.id
-            name, port = self._name(printer.announcement), self._port(printer.id)
+            slug = self._called.slug(printer.announcement)
+            name, port = self._called.name(printer.announcement), self._called.port(printer.id)
             if (slug, name, port) != (printer.slug, printer.name, printer.port):
                 self._put(replace(self._printers[printer.id], slug=slug, name=name, port=port))
-        for mainboard_id in self._beforehand:
+        for mainboard_id in self._called.beforehand:
             if mainboard_id not in self._printers:
                 self._put(self._new(Announcement(mainboard_id)))
 
@@ -266,26 +257,10 @@ class Fleet:
         self._waiters.wake(EVERYONE)
 
     def _new(self, announcement: Announcement) -> Printer:
-        slug = self._slug(announcement)
-        self._slugs[slug] = announcement.mainboard_id
+        slug = self._called.slug(announcement)
         _log.info("New printer {slug}: {id}", slug=slug, id=announcement.mainboard_id)
-        port = self._port(announcement.mainboard_id)
-        return Printer(slug=slug, announcement=announcement, name=self._name(announcement), port=port)
-
-    def _name(self, announcement: Announcement) -> str:
-        known = self._beforehand.get(announcement.mainboard_id)
-        configured = known.name if known is not None else None
-        return configured or announcement.name or announcement.machine_name or announcement.mainboard_id
-
-    def _port(self, mainboard_id: str) -> int:
-        known = self._beforehand.get(mainboard_id)
-        return known.port if known is not None else 0
-
-    def _slug(self, announcement: Announcement) -> str:
-        known = self._beforehand.get(announcement.mainboard_id)
-        if known is not None:
-            return known.slug
-        return next(s for s in slugs_for(announcement) if s not in self._slugs and s not in self._configured)
+        port = self._called.port(announcement.mainboard_id)
+        return Printer(slug=slug, announcement=announcement, name=self._called.name(announcement), port=port)
 
     def _put(self, new: Printer) -> Printer:
         old = self._printers.get(new.id)

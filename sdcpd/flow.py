@@ -107,7 +107,7 @@ class Flow:
 
     def resume(self, generation: Generation) -> None:
         """Watch a print that was started before the daemon was restarted, or at the printer itself."""
-        status, now = self._fleet.get(self.job.printer).status, self._clock.seconds()
+        status, now = self._fleet[self.job.printer].status, self._clock.seconds()
         running = self.job.state is not JobState.STARTING
         if not running and status is not None and outcome_of(status, generation) is not Outcome.NONE:
             running = self._plates.has_run(self.job, status.print)  # it began and ended while we were away
@@ -164,7 +164,7 @@ class Flow:
 
     def _has_file(self) -> bool:
         """Whether the printer's last transfer was exactly this file: its own word, so it survives our restarts."""
-        status = self._fleet.get(self.job.printer).status
+        status = self._fleet[self.job.printer].status
         told = status.transfer if status is not None else TransferInfo()
         return (told.status, told.filename, told.total_size) == (
             TransferState.DONE,
@@ -190,7 +190,7 @@ class Flow:
     async def _deliver_once(self) -> Verdict:
         assert self._path is not None
         await self._connected()
-        printer = self._fleet.get(self.job.printer)
+        printer = self._fleet[self.job.printer]
         self._fed = self._clock.seconds()
         self._transfer = Transfer(self.job.wire_name, self.job.size, printer.status, self._fed)
         self._verdict = Deferred()
@@ -260,7 +260,7 @@ class Flow:
 
     def _must_start(self, *, admitted: bool = False) -> None:
         """Raise what stands against the start just now; ``admitted`` says that the gate was asked."""
-        printer = self._fleet.get(self.job.printer)
+        printer = self._fleet[self.job.printer]
         self._links.session(printer.id)
         if printer.phase is not Phase.IDLE:
             raise NotNow(
@@ -279,7 +279,7 @@ class Flow:
         self._move(JobState.FAILED, error.code, error.message, plate)
 
     async def _send_start(self) -> None:
-        printer = self._fleet.get(self.job.printer)
+        printer = self._fleet[self.job.printer]
         self._fed = self._clock.seconds()
         self._print = Print(self.job.wire_name, printer.generation, printer.status, self._fed)
         session = self._links.session(self.job.printer)
@@ -321,7 +321,7 @@ class Flow:
         now = self._clock.seconds()
         if self._links.reported(self.job.printer) > self._fed:
             # The printer said the same again: for the fleet that is no change, for a judge it is a word.
-            status = self._fleet.get(self.job.printer).status
+            status = self._fleet[self.job.printer].status
             assert status is not None
             self.status(status)
         if self._transfer is not None:

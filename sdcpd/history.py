@@ -289,7 +289,7 @@ class History:
         for mainboard_id, watch in self._watches.items():
             verdict = watch.time(now)
             if verdict is not None:
-                self._judged(self._fleet.get(mainboard_id), verdict)
+                self._judged(self._fleet[mainboard_id], verdict)
         for mainboard_id, tally in list(self._tallies.items()):
             printer = self._fleet.find(mainboard_id)
             if printer is not None and printer.run is not None and tally.time(printer.phase, now):

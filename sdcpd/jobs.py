@@ -150,14 +150,14 @@ class Jobs:
         Returns the job at once; its state tells the rest. Raises ``NotNow``, ``PlateNotClear``, ``PrinterOffline``,
         ``Unrecorded`` or ``FileMissing`` before anything is sent.
         """
-        printer = self._fleet.get(mainboard_id)
+        printer = self._fleet[mainboard_id]
         must_be_v1(printer)
         self._links.session(printer.id)
         must_be_free(printer, self.current(printer.id))
         must_be_writable(self._journal)
         job = job_of(wish, printer.id, file, self._wall())
         self.plates.heed(printer, wish.plate_clear, wish.by)
-        self.plates.must_admit(self._fleet.get(printer.id))
+        self.plates.must_admit(self._fleet[printer.id])
         self._holds.hold(job)
         flow = self._flow(job, file, deliver_anyway=lacks(self._journal.jobs(), job))
         flow.begin()
@@ -196,7 +196,7 @@ class Jobs:
 
     async def _enqueue(self, mainboard_id: str, file: StoredFile, wish: Wish) -> Job:
         if mainboard_id:
-            must_be_v1(self._fleet.get(mainboard_id))
+            must_be_v1(self._fleet[mainboard_id])
         must_be_writable(self._journal)
         if not mainboard_id:
             await self._fitting.learn(file.md5)
@@ -281,11 +281,11 @@ class Jobs:
 
     def pause(self, mainboard_id: str) -> Deferred[Response]:
         """Pause the print, whoever started it; fires with the printer's Ack."""
-        return pause(self._fleet.get(mainboard_id), self._links)
+        return pause(self._fleet[mainboard_id], self._links)
 
     def resume(self, mainboard_id: str) -> Deferred[Response]:
         """Go on with a paused print: always by resume, never by a new start."""
-        return resume(self._fleet.get(mainboard_id), self._links)
+        return resume(self._fleet[mainboard_id], self._links)
 
     def stop(self, mainboard_id: str) -> Deferred[Response] | None:
         """Stop the print, or end a delivery before its start (then nothing has to be sent: None)."""
@@ -293,11 +293,11 @@ class Jobs:
         if flow is not None and flow.job.state not in MOVING:
             flow.cancel()
             return None
-        return stop(self._fleet.get(mainboard_id), self._links)
+        return stop(self._fleet[mainboard_id], self._links)
 
     def reconnect(self, mainboard_id: str) -> None:
         """Let go of the connection; the printer is invited again. ``NotNow`` while a file is on its way."""
-        reconnect(self._fleet.get(mainboard_id), self._links, self.current(mainboard_id))
+        reconnect(self._fleet[mainboard_id], self._links, self.current(mainboard_id))
 
     # -- what printers say -----------------------------------------------------------------------------------
 
@@ -307,8 +307,8 @@ class Jobs:
             self.history.appeared(after)
         self._look(before, after)
         if after.status is not None and (before is None or before.status is not after.status):
-            self.plates.look(self._fleet.get(after.id))
-            self.history.look(self._fleet.get(after.id), self._adopt)
+            self.plates.look(self._fleet[after.id])
+            self.history.look(self._fleet[after.id], self._adopt)
 
     def _adopt(self, printer: Printer) -> bool:
         """Whether a print that has begun at the printer itself is one that a job was waiting for."""

@@ -170,7 +170,7 @@ class Line:
     def advance(self, mainboard_id: str, asked: str | None = None) -> None:
         """Do what comes next in a printer's queue; ``asked`` is a job that a person wants started just now."""
         try:
-            view = self._view(self._fleet.get(mainboard_id))
+            view = self._view(self._fleet[mainboard_id])
         except PrinterUnknown:
             return
         for place, job in enumerate(self.of(mainboard_id)):
@@ -183,7 +183,7 @@ class Line:
                 self._say(job, found)
             else:
                 self._go(job, start=found.step is Step.START)
-                view = self._view(self._fleet.get(mainboard_id))
+                view = self._view(self._fleet[mainboard_id])
 
     def _go(self, job: Job, *, start: bool) -> None:
         del self._jobs[job.id]

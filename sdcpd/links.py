@@ -302,7 +302,7 @@ class Links:
         """The printer's open session; ``OwnedElsewhere`` or ``PrinterOffline`` if there is none."""
         session = self._sessions.get(mainboard_id)
         if session is None:
-            printer = self._fleet.get(mainboard_id)
+            printer = self._fleet[mainboard_id]
             if printer.reachability is Reachability.ELSEWHERE:
                 owner = printer.announcement.local_sdcp_address.rpartition("//")[2]
                 program = f"the program at {owner}" if owner else "another program"

@@ -31,36 +31,35 @@ def _everything(mainboard_id: str) -> bool:
 
 
 class Orders:
-    """Takes wishes to ``jobs``; the file is named by its name or its MD5."""
+    """Takes wishes to ``jobs``; the printer is named by its MainboardID, the file by its name or its MD5."""
 
     def __init__(self, fleet: Fleet, jobs: Jobs, store: FileStore) -> None:
         self._fleet = fleet
         self._jobs = jobs
         self._store = store
 
-    def print(self, printer: str, file: str, wish: Wish, sees: Sees = _everything) -> Deferred[Job]:
+    def print(self, mainboard_id: str, file: str, wish: Wish, sees: Sees = _everything) -> Deferred[Job]:
         """Deliver the file if the printer does not have it, and start it; fires once the job is on the disk.
 
         Fails with ``WrongFile`` for one that would not print there, as ``Jobs.print`` and ``Jobs.kept`` fail, and with
         ``KeyReused``.
         """
-        return Deferred.fromCoroutine(self._print(printer, file, wish, sees))
+        return Deferred.fromCoroutine(self._print(mainboard_id, file, wish, sees))
 
-    def enqueue(self, printer: str, file: str, wish: Wish, sees: Sees = _everything) -> Deferred[Job]:
-        """Let the file wait for a printer, or with an empty name for any that it suits; fires and fails alike."""
-        return Deferred.fromCoroutine(self._enqueue(printer, file, wish, sees))
+    def enqueue(self, mainboard_id: str, file: str, wish: Wish, sees: Sees = _everything) -> Deferred[Job]:
+        """Let the file wait for a printer, or with an empty one for any that it suits; fires and fails alike."""
+        return Deferred.fromCoroutine(self._enqueue(mainboard_id, file, wish, sees))
 
-    async def _print(self, name: str, file: str, wish: Wish, sees: Sees) -> Job:
-        printer = self._fleet.get(name)
+    async def _print(self, mainboard_id: str, file: str, wish: Wish, sees: Sees) -> Job:
+        printer = self._fleet[mainboard_id]
 
         def take(found: StoredFile, judged: Wish) -> Deferred[Job]:
             return self._jobs.kept(self._jobs.print(printer.id, found, judged))
 
         return await self._take(printer, file, wish, sees, take)
 
-    async def _enqueue(self, name: str, file: str, wish: Wish, sees: Sees) -> Job:
-        printer = self._fleet.get(name) if name else None
-        mainboard_id = "" if printer is None else printer.id
+    async def _enqueue(self, mainboard_id: str, file: str, wish: Wish, sees: Sees) -> Job:
+        printer = self._fleet[mainboard_id] if mainboard_id else None
         return await self._take(printer, file, wish, sees, partial(self._jobs.enqueue, mainboard_id))
 
     async def _take(self, printer: Printer | None, file: str, wish: Wish, sees: Sees, take: Take) -> Job:

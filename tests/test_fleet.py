@@ -470,6 +470,14 @@ class NamingTests(FleetCase):
         self.assertIsNone(printer.announcement.status)
         self.assertIs(printer.generation, Generation.V1)
 
+    def test_exactly(self) -> None:
+        """A MainboardID that is another printer's slug names its own printer among programs, that one among people."""
+        first = self.fleet.announced(announced(), "10.0.0.1")
+        second = self.fleet.announced(replace(announced(), mainboard_id=first.slug, name="Guest"), "10.0.0.2")
+        self.assertEqual((self.fleet[second.id].slug, self.fleet.get(first.slug).id), ("guest", first.id))
+        self.assertRaises(PrinterUnknown, self.fleet.__getitem__, first.id.upper() + "X")
+        self.assertRaises(PrinterUnknown, self.fleet.__getitem__, second.slug)
+
     def test_slugs(self) -> None:
         """A slug is made of the name, else of the model; it fits into any address."""
         for name, machine, slug in (

@@ -44,7 +44,7 @@ class JobsTestCase(SynchronousTestCase):
 class PrintTests(JobsTestCase):
     def test_begun(self) -> None:
         """A wish to print becomes a job at once, which every view shows and the store keeps the file for."""
-        job = self.jobs.print("bench-left", self.shop.file, Wish("somebody", plate_clear=True))
+        job = self.jobs.print(ID, self.shop.file, Wish("somebody", plate_clear=True))
         self.assertEqual((job.printer, job.file, job.md5), (ID, "benchy.goo", self.shop.file.md5))
         self.assertEqual((job.wire_name, job.size, job.created), (self.shop.name, self.shop.file.size, WALL))
         self.assertIs(job.plate_clear, True)

@@ -30,4 +30,4 @@ class AdoptionApi:
         """Invite a printer that another program controls, also while it prints; nothing to do if it is here."""
         printer = self._fleet.get(name)
         self._adopt(printer.id)
-        return json_answer(self._documents.printer(self._fleet.get(printer.id)), 202)
+        return json_answer(self._documents.printer(self._fleet[printer.id]), 202)

@@ -332,6 +332,19 @@ class CommandTests(NativeCase):
         self.assertEqual((reply.status, reply.json), (200, {"ack": None}))
         self.assertEqual((self.rig.get(location).json["state"], self.commands), ("stopped", []))
 
+    def test_misleading_mainboard_id(self) -> None:
+        """A board that calls itself as another printer is addressed gets no wish of that one, nor that one its own."""
+        self.rig.announce("saturn-3-ultra", "Guest", "192.168.1.66")
+        guest = self.rig.connect("saturn-3-ultra")
+        for mainboard_id in (SATURN, "saturn-3-ultra"):
+            self.rig.publish(printing(5), mainboard_id)
+        asked = self.rig.begin("POST", "/v1/printers/guest/pause")
+        self.assertEqual(([data["Cmd"] for data in guest.sent], self.commands), ([Command.PAUSE], []))
+        guest.answer()
+        self.assertEqual(asked.reply.status, 200)
+        self.ask("pause")
+        self.assertEqual((guest.sent, self.commands), ([], [Command.PAUSE]))
+
     def test_client_leaves(self) -> None:
         """A client that hangs up changes nothing for the printer: until it answers, that command is in flight."""
         self.rig.publish(printing(5))

@@ -93,7 +93,7 @@ class ControlEndpoints:
 
     def emergency_stop(self, ask: Ask) -> Deferred[str]:
         """Stop whatever prints; this is the ordinary stop, no power is cut."""
-        return halted(self._jobs, self._fleet.get(ask.printer.id)).addCallback(_ok)
+        return halted(self._jobs, self._fleet[ask.printer.id]).addCallback(_ok)
 
     def restart(self, ask: Ask) -> str:
         """Build the connection to the printer anew: boards have no restart. A print goes on meanwhile."""

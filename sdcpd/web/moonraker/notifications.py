@@ -84,12 +84,12 @@ class NotificationsEndpoint:
             await self._wait(ask, since, self._clock.seconds() + timeout)
         ask.headers["Cache-Control"] = "no-store"
         ask.headers["X-Sdcpd-Cursor"] = cursor = self.cursor()
-        found = list(self._told(self._fleet.get(ask.printer.id), since))
+        found = list(self._told(self._fleet[ask.printer.id], since))
         return News(cursor, since is None, found, not found)
 
     def _is_new(self, mainboard_id: str, since: int) -> bool:
-        return self._fleet.get(mainboard_id).version > since or any(
-            event.printer in (self._fleet.get(mainboard_id).slug, EVERYONE) for event in self._fleet.happenings(since)
+        return self._fleet[mainboard_id].version > since or any(
+            event.printer in (self._fleet[mainboard_id].slug, EVERYONE) for event in self._fleet.happenings(since)
         )
 
     async def _wait(self, ask: Ask, since: int, deadline: float) -> None:

@@ -171,7 +171,7 @@ class Audience:
         """Tell everybody what is new; the version up to which that is."""
         version = self._fleet.version
         try:
-            printer = self._fleet.get(self._id)
+            printer = self._fleet[self._id]
             seen = await self._render(printer)
             before, self._look, self._moment = self._look, seen, version
             happened = [event for event in self._fleet.happenings(since) if event.seq <= version]
@@ -248,7 +248,7 @@ class Audience:
             lines = [sentence_of(event) for event in events]
             rest = _Rest(
                 self._wall(),
-                points_of(self._fleet.get(self._id), self._fleet.heard(self._id)),
+                points_of(self._fleet[self._id], self._fleet.heard(self._id)),
                 chosen(wanted.logs, [f"Recv: {line}" for line in lines]),
                 chosen(wanted.messages, lines),
             )

@@ -68,7 +68,7 @@ class CommandEndpoints:
 
     async def _run(self, printer: Printer, steps: list[Step]) -> Answer:
         for step in steps:
-            await self._do(self._fleet.get(printer.id), step)
+            await self._do(self._fleet[printer.id], step)
         return DONE
 
     async def _do(self, printer: Printer, step: Step) -> None:

@@ -107,7 +107,7 @@ class UploadEndpoint:
             raise no(409, "File already exists and noOverwrite was set")
 
     async def _done(self, call: Call, printer: Printer, file: StoredFile, fields: dict[str, str]) -> Answer:
-        now = self._fleet.get(printer.id)  # the upload may have taken minutes
+        now = self._fleet[printer.id]  # the upload may have taken minutes
         free = not is_off(now) and not is_at_work(now)
         select = is_true(fields.get("select")) and free and "control" in call.client.scopes
         begun = Started(False)
