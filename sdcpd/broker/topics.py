@@ -17,9 +17,7 @@ S = TypeVar("S", bound=Hashable)
 _REMEMBERED = 50_000
 """How many topics and subscribers of theirs are kept as answers, in all."""
 
-
-_ENTRY = 300
-_LEVEL = 400
+_ENTRY, _LEVEL = 300, 400  # bytes, about
 
 
 def filter_size(topic_filter: str) -> int:

@@ -68,7 +68,7 @@ class Reply:
 
     @property
     def chunked(self) -> bool:
-        """Whether the body is in chunks, which no known peer ever sends and the firmware cannot read."""
+        """Whether the body is in chunks, which no known peer ever sends: a printer cannot read them (assumed, Q12)."""
         return "chunked" in self.headers.get("transfer-encoding", "").lower()
 
 

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from sdcpd.simulator.status import JsonObject
 
-__all__ = ["HeaderProbe", "Incoming", "Store", "StoredFile"]
+__all__ = ["HeaderProbe", "IncomingFile", "Store", "StoredFile"]
 
 _GOO_MAGIC = b"V3.0\x07\x00\x00\x00DLP\x00"
 _CTB_MAGICS = (b"\x86\x00\xfd\x12", b"\x06\x01\xfd\x12")
@@ -68,7 +68,7 @@ class HeaderProbe:
         return None
 
 
-class Incoming:
+class IncomingFile:
     """A file on its way in: counted, hashed, looked into, and written out at once or let go."""
 
     def __init__(self, name: str, path: Path | None) -> None:
@@ -152,11 +152,11 @@ class Store:
         """Keep a file, in place of a former one of its name."""
         self._files[file.name] = file
 
-    def receive(self, name: str) -> Incoming:
+    def receive(self, name: str) -> IncomingFile:
         """Begin to take in a file."""
-        return Incoming(name, None if self._directory is None else self._directory / f"{name}.part")
+        return IncomingFile(name, None if self._directory is None else self._directory / f"{name}.part")
 
-    def keep(self, incoming: Incoming) -> StoredFile:
+    def keep(self, incoming: IncomingFile) -> StoredFile:
         """A file has come whole."""
         file = incoming.finish(self._default_layers)
         self.add(file)
@@ -164,7 +164,7 @@ class Store:
 
     def load(self, path: Path, name: str = "") -> StoredFile:
         """Put a file of this machine on the printer, as from a USB stick."""
-        incoming = Incoming(name or path.name, None)
+        incoming = IncomingFile(name or path.name, None)
         with path.open("rb") as source:
             while data := source.read(_COPY):
                 incoming.write(data)

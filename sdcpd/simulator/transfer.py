@@ -20,7 +20,7 @@ from sdcpd.simulator.journal import Journal
 from sdcpd.simulator.settings import Settings
 from sdcpd.simulator.simtime import Alarm, SimTime
 from sdcpd.simulator.status import IDLE, PRINTING, TRANSFERRING, PrinterStatus, TransferInfo
-from sdcpd.simulator.storage import Incoming, Store
+from sdcpd.simulator.storage import IncomingFile, Store
 
 __all__ = ["Order", "TransferMachine"]
 
@@ -43,12 +43,12 @@ class Order:
     broker: str
 
     def request(self, method: str, headers: dict[str, str] | None = None) -> Request:
-        """What asks for the file; FetchFailed where the URL names no port."""
+        """What asks for the file, at port 80 where the URL names none; FetchFailed where it names what is no number."""
         rest = self.url.replace("${ipaddr}", self.broker).removeprefix("http://")
         authority, _, path = rest.partition("/")
         host, _, port = authority.partition(":")
         if not port.isdecimal() and port:
-            raise FetchFailed(f"no port in {self.url}")
+            raise FetchFailed(f"no number for a port in {self.url}")
         return Request(method, host, int(port or 80), "/" + path, headers or {})
 
 
@@ -158,7 +158,7 @@ class TransferMachine:
         self._store.keep(incoming)
         self._end(2)
 
-    async def _body(self, order: Order, incoming: Incoming, ranged: bool) -> None:
+    async def _body(self, order: Order, incoming: IncomingFile, ranged: bool) -> None:
         for _ in range(_RETRIES):
             drop = self._faults.take(kinds.DropTransfer)
             sink = self._sink(order, incoming, drop)
@@ -182,7 +182,7 @@ class TransferMachine:
             return
         raise FetchFailed("too many attempts")
 
-    async def _check(self, order: Order, incoming: Incoming) -> None:
+    async def _check(self, order: Order, incoming: IncomingFile) -> None:
         if order.check:
             for part in range(1, 11):
                 await self._time.sleep(order.size / _CHECK_RATE / 10)
@@ -227,7 +227,7 @@ class TransferMachine:
             self._journal.violation("file-size", f"Content-Length is {reply.length}, FileSize {order.size}")
             raise FetchFailed("Content-Length is not FileSize")
 
-    def _sink(self, order: Order, incoming: Incoming, drop: kinds.DropTransfer | None) -> Callable[[bytes], None]:
+    def _sink(self, order: Order, incoming: IncomingFile, drop: kinds.DropTransfer | None) -> Callable[[bytes], None]:
         cut_at = round(drop.at * order.size) if drop is not None else None
 
         def take(data: bytes) -> None:
