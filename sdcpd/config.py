@@ -159,7 +159,7 @@ def parse(text: str) -> Config:
     """Read a configuration from TOML text; raises ``ConfigError`` with place and hint."""
     try:
         found = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also of numbers and nesting that Python does not take
         raise ConfigError(f"expected TOML: {error}") from error
     printers = found.get("printers")
     if isinstance(printers, dict):  # one by one, because msgspec does not say which one is wrong

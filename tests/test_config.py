@@ -273,6 +273,11 @@ class ParseTests(SynchronousTestCase):
                 error = self.assertRaises(ConfigError, parse, text)
                 self.assertTrue(error.message.startswith(message), error.message)
 
+    def test_beyond_toml(self) -> None:
+        """Numbers without end and nesting without bottom are errors like any other, at the start and at a reload."""
+        for text in ("port = " + "1" * 5000, "port = " + "[" * 5000, "port = " + "{a = " * 5000):
+            self.assertTrue(self.assertRaises(ConfigError, parse, text).message.startswith("expected TOML: "))
+
     def test_own_ports(self) -> None:
         """A printer's own port is bound where the web server is; one without a port has none."""
         listen = r"tcp6:80:interface=\:\:1"
