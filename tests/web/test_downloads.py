@@ -9,8 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource, Resource
 
+from sdcpd.logs import LINES
 from sdcpd.offers import Offer, Offers
-from sdcpd.web.downloads import DownloadsSite
+from sdcpd.web.downloads import PER_ADDRESS, STRANGERS, DownloadsSite
 from tests.fakes import logged
 from tests.web.rig import Pending, RealCase, Reply, goo, replies
 
@@ -66,7 +67,10 @@ class RefusalTests(SynchronousTestCase):
     def ask(
         self, target: str, method: str = "HEAD", address: str = PRINTER_THERE, headers: dict[str, str] | None = None
     ) -> Reply:
-        return self.begin(target, method, address, headers).reply
+        pending = self.begin(target, method, address, headers)
+        reply = pending.reply
+        pending.leave()
+        return reply
 
     def test_offered(self) -> None:
         """The printer that the file is offered to may have it, as often as it asks."""
@@ -170,7 +174,7 @@ class RefusalTests(SynchronousTestCase):
             for target in (f"/{token}", f"/{token}/x", f"/x?token={token}", f"http://x/{token}"):
                 for address in (PRINTER_THERE, "127.0.0.1"):
                     for length in ("0", "1", "9" * 5000):
-                        self.begin(target, method, address, {"Content-Length": length})
+                        self.begin(target, method, address, {"Content-Length": length}).leave()
         self.offer.path.unlink()
         for method in ("GET", "HEAD"):
             self.assertEqual(self.ask(f"/{token}", method).status, 404)
@@ -185,6 +189,35 @@ class RefusalTests(SynchronousTestCase):
         self.assertGreater(len(lines), 2)
         self.assertNotIn(token[:8], "\n".join(lines))
         self.assertEqual([line for line in lines if "factory" in line], [])
+
+    def crowd(self, addresses: list[str], each: int) -> int:
+        """How many of so many connections from each address, which say nothing, are let in."""
+        peers = [IPv4Address("TCP", address, 1234) for address in addresses for _ in range(each)]
+        let_in = [channel for channel in map(self.site.buildProtocol, peers) if channel is not None]
+        return len(let_in)
+
+    def test_crowd(self) -> None:
+        """Strangers who keep connections open, from wherever, take none away from the printer that fetches a file."""
+        lines = logged(self)
+        for number in range(STRANGERS):
+            self.begin("/", "GET", f"192.168.2.{number}")
+        self.assertEqual(self.crowd([f"192.168.3.{number}" for number in range(250)], 4), 0)
+        self.assertEqual(self.ask(f"/{self.offer.token}").status, 200)
+        self.assertEqual(len([line for line in lines if "Too many connections" in line]), LINES)
+
+    def test_crowd_leaves(self) -> None:
+        """Whoever has gone makes room."""
+        crowd = [self.begin("/", "GET", f"192.168.2.{number}") for number in range(STRANGERS)]
+        self.assertEqual(self.crowd(["192.168.3.1"], 1), 0)
+        crowd[0].leave()
+        self.assertEqual(self.crowd(["192.168.3.1"], 1), 1)
+
+    def test_one_address(self) -> None:
+        """A printer may have several connections, and not any number."""
+        opened = [self.begin(f"/{self.offer.token}", "HEAD") for _ in range(PER_ADDRESS)]
+        self.assertEqual(self.crowd([PRINTER_THERE], 5), 0)
+        opened[0].leave()
+        self.assertEqual(self.crowd([PRINTER_THERE], 1), 1)
 
     def test_unseen(self) -> None:
         """A request that is shown anywhere keeps its path to itself."""
