@@ -246,10 +246,9 @@ class Documents:
 
     def job(self, job: Job) -> JobDocument:
         """One job."""
-        printer = self._fleet.find(job.printer)
         return JobDocument(
             id=job.id,
-            printer=printer.slug if printer is not None else job.printer or None,
+            printer=self._fleet.slug_of(job.printer) or None,
             file=job.file,
             md5=job.md5,
             size=job.size,

@@ -127,6 +127,11 @@ class Fleet:
             raise self._unknown(mainboard_id)
         return printer
 
+    def slug_of(self, mainboard_id: str) -> str:
+        """The slug of the printer of this MainboardID, or the MainboardID where there is none."""
+        printer = self.find(mainboard_id)
+        return mainboard_id if printer is None else printer.slug
+
     def identify(self, reference: str) -> str | None:
         """The MainboardID that this slug or MainboardID (in any letter case) stands for, or None."""
         mainboard_id = self._called.by_slug(reference.lower()) or reference
@@ -340,7 +345,7 @@ class Fleet:
             return True
         if any(self._printers[key].version > since for key in wanted if key in self._printers):
             return True
-        slugs = {self._printers[key].slug if key in self._printers else key for key in wanted}
+        slugs = {self.slug_of(key) for key in wanted}
         return any(event.printer in slugs for event in self.happenings(since))
 
     def happenings(self, since: int) -> list[Event]:

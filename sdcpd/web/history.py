@@ -25,7 +25,7 @@ from sdcpd.web.errors import Refusal
 from sdcpd.web.files import thumbnail_of
 from sdcpd.web.routes import Call, Parameter, Route
 
-__all__ = ["HistoryApi", "PrintDocument"]
+__all__ = ["HistoryApi", "PrintDocument", "Prints"]
 
 PAGE = 50
 """Prints on a page, unless another number is asked for."""
@@ -176,10 +176,9 @@ class HistoryApi:
         )
 
     def _document(self, record: PrintRecord) -> PrintDocument:
-        printer = self._fleet.find(record.printer)
         return PrintDocument(
             id=record.id,
-            printer=printer.slug if printer is not None else record.printer,
+            printer=self._fleet.slug_of(record.printer),
             file=record.file,
             md5=record.md5,
             job=record.job,

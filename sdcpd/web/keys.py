@@ -121,8 +121,7 @@ class KeysApi:
         )
 
     def _slugs(self, mainboard_ids: tuple[str, ...]) -> tuple[str, ...]:
-        known = ((self._fleet.find(mainboard_id), mainboard_id) for mainboard_id in mainboard_ids)
-        return tuple(printer.slug if printer is not None else mainboard_id for printer, mainboard_id in known)
+        return tuple(self._fleet.slug_of(mainboard_id) for mainboard_id in mainboard_ids)
 
     def _document(self, key: Key) -> KeyDocument:
         return KeyDocument(key.id, key.name, key.scopes, self._slugs(key.printers), key.created, bool(key.ha1))

@@ -16,8 +16,9 @@ from twisted.internet.defer import Deferred
 
 from sdcpd.errors import FileMissing
 from sdcpd.files import FileStore, StoredFile
-from sdcpd.journal import Outcomes, PrintPage, PrintQuery, Totals
+from sdcpd.journal import Outcomes, PrintQuery
 from sdcpd.records import PrintRecord, PrintResult
+from sdcpd.web import history
 from sdcpd.web.moonraker.endpoint import Ask, Endpoint
 from sdcpd.web.moonraker.form import no
 from sdcpd.web.moonraker.metadata import Metadata
@@ -38,20 +39,8 @@ STATUSES = {
 }
 
 
-class Prints(Protocol):
-    """Who remembers prints."""
-
-    def prints(self, query: PrintQuery) -> Deferred[PrintPage]:
-        """One page, newest first."""
-        ...
-
-    def print_of(self, print_id: str) -> Deferred[PrintRecord | None]:
-        """One print."""
-        ...
-
-    def totals(self, query: PrintQuery) -> Deferred[Totals]:
-        """Sums over prints."""
-        ...
+class Prints(history.Prints, Protocol):
+    """Who remembers prints, and forgets those that an administrator wants forgotten."""
 
     def outcomes(self, query: PrintQuery) -> Deferred[Mapping[str, Outcomes]]:
         """How the prints of each file ended."""

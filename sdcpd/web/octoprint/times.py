@@ -37,7 +37,7 @@ class PastPrints(Protocol):
 
 
 class _Known(Struct, frozen=True):
-    file: str
+    md5: str
     times: Times
 
 
@@ -51,12 +51,15 @@ class PastTimes:
         fleet.subscribe(self._changed)
 
     def of(self, printer: Printer, file: StoredFile) -> Deferred[Times]:
-        """The times of the prints of this file on this printer that ended well; without the file's own estimate."""
+        """The times of this file's prints on this printer that ended well; without the file's own estimate.
+
+        Other bytes that had its name before are another file.
+        """
         return Deferred.fromCoroutine(self._of(printer, file))
 
     async def _of(self, printer: Printer, file: StoredFile) -> Times:
         known = self._known.get(printer.id)
-        if known is not None and known.file == file.name:
+        if known is not None and known.md5 == file.md5:
             return known.times
         wanted = PrintQuery(printer=printer.id, file=file.name, result=PrintResult.FINISHED, limit=MOST)
         try:
@@ -64,11 +67,11 @@ class PastTimes:
         except SdcpdError as error:
             _log.warn("The prints of {file} cannot be looked up: {error}", file=file.name, error=error)
             return Times()
-        took = [print.printed_s for print in page.prints if print.printed_s is not None]
+        took = [print.printed_s for print in page.prints if print.md5 == file.md5 and print.printed_s is not None]
         times = Times(None, fmean(took), took[0]) if took else Times()
         now = self._fleet.find(printer.id)
         if now is not None and now.run is printer.run:  # else a print may have ended that the answer does not know of
-            self._known[printer.id] = _Known(file.name, times)
+            self._known[printer.id] = _Known(file.md5, times)
         return times
 
     def _changed(self, before: Printer | None, after: Printer) -> None:

@@ -18,6 +18,8 @@ class FakePast:
 
     def __init__(self, *took: float | None) -> None:
         self.took = took
+        self.md5: str | None = None
+        """The bytes that were printed."""
         self.asked: list[PrintQuery] = []
         self.broken = False
         self.waits: Deferred[None] | None = None
@@ -30,7 +32,7 @@ class FakePast:
         return self.waits.addCallback(lambda _: page) if self.waits is not None else page
 
     def record(self, seconds: float | None) -> PrintRecord:
-        return PrintRecord("1", SATURN, "plate.goo", 0.0, result=PrintResult.FINISHED, printed_s=seconds)
+        return PrintRecord("1", SATURN, "plate.goo", 0.0, md5=self.md5, result=PrintResult.FINISHED, printed_s=seconds)
 
 
 class TimesTests(OctoPrintCase):
@@ -40,6 +42,7 @@ class TimesTests(OctoPrintCase):
         as_past: PastPrints = self.past
         self.times = PastTimes(self.rig.fleet, as_past)
         self.file = self.store()
+        self.past.md5 = self.file.md5
 
     def known(self, printer: Printer | None = None) -> Times:
         return self.successResultOf(self.times.of(printer or self.printer, self.file))
@@ -49,6 +52,16 @@ class TimesTests(OctoPrintCase):
         self.assertEqual(self.known(), Times(None, 105.0, 110.0))
         (query,) = self.past.asked
         self.assertEqual((query.printer, query.file, query.result), (SATURN, "plate.goo", PrintResult.FINISHED))
+
+    def test_other_bytes(self) -> None:
+        """What was sliced anew under the same name has none of the times of what had the name before."""
+        self.assertEqual(self.known(), Times(None, 105.0, 110.0))
+        self.file = self.store(content=goo(b"other layers"))
+        self.assertEqual(self.known(), Times())
+        self.past.md5 = None
+        self.rig.fleet.run(SATURN, Run("2", 0.0))
+        self.rig.fleet.run(SATURN, None)
+        self.assertEqual(self.known(), Times())
 
     def test_never_printed(self) -> None:
         """A file that was never printed here has no times."""
