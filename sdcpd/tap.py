@@ -51,7 +51,7 @@ from sdcpd.options import Options
 from sdcpd.orders import Orders
 from sdcpd.pictures import Pictures
 from sdcpd.plate import Gate
-from sdcpd.process import Collection, Hangup, JournalKeeper, JournalThread, guarded, next_descriptor, raise_limit
+from sdcpd.process import Hangup, Interpreter, JournalKeeper, JournalThread, guarded, next_descriptor, raise_limit
 from sdcpd.records import Key
 from sdcpd.roster import Roster
 from sdcpd.statelock import StateLock
@@ -258,7 +258,7 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
             timer.clock = reactor
             timer.setServiceParent(service)
         Hangup(reactor, lambda: appliance.reload()).setServiceParent(service)
-        Collection().setServiceParent(service)
+        Interpreter().setServiceParent(service)
         return service
 
     def reconfigured(config: Config) -> None:

@@ -3,10 +3,11 @@ from __future__ import annotations
 import gc
 import os
 import resource
+import sys
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sdcpd.process import COLLECTION, Collection, guarded, next_descriptor, raise_limit
+from sdcpd.process import COLLECTION, SWITCH, Interpreter, guarded, next_descriptor, raise_limit
 from tests.fakes import logged
 
 
@@ -44,16 +45,18 @@ class GuardedTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 2)
 
 
-class CollectionTests(SynchronousTestCase):
-    """The garbage collector, which would take half of the time when thousands wait."""
+class InterpreterTests(SynchronousTestCase):
+    """The garbage collector, which would take half of the time when thousands wait, and the interpreter's lock."""
 
-    def test_seldom(self) -> None:
-        """It looks seldom while the daemon runs, and as before when it has stopped."""
-        before = gc.get_threshold()
+    def test_told(self) -> None:
+        """While the daemon runs cycles are looked for seldom and threads change often; then it is as it was before."""
+        before, interval = gc.get_threshold(), sys.getswitchinterval()
         self.addCleanup(gc.set_threshold, *before)
-        service = Collection()
+        self.addCleanup(sys.setswitchinterval, interval)
+        service = Interpreter()
         service.startService()
         self.assertEqual(gc.get_threshold(), COLLECTION)
         self.assertTrue(gc.isenabled(), "cycles are found all the same")
+        self.assertAlmostEqual(sys.getswitchinterval(), SWITCH)
         service.stopService()
-        self.assertEqual(gc.get_threshold(), before)
+        self.assertEqual((gc.get_threshold(), sys.getswitchinterval()), (before, interval))

@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.client import Agent, readBody
 
 from sdcpd.logs import set_level
-from sdcpd.process import COLLECTION
+from sdcpd.process import COLLECTION, SWITCH
 from sdcpd.tap import makeService
 from tests.end_to_end.processes import PATIENCE, TWISTD, Daemon
 from tests.fakes import discovery_reply
@@ -131,9 +132,10 @@ class DaemonTests(TestCase):
         os.kill(os.getpid(), signal.SIGHUP)
         await self.until(new)
 
-    def test_collection(self) -> None:
-        """The daemon itself has the garbage collector look seldom."""
+    def test_interpreter(self) -> None:
+        """The daemon itself has the garbage collector look seldom and threads change often."""
         self.assertEqual(gc.get_threshold(), COLLECTION)
+        self.assertAlmostEqual(sys.getswitchinterval(), SWITCH)
 
     async def test_whole(self) -> None:
         """The daemon starts on free ports, tells them, answers, and stops leaving nothing open."""

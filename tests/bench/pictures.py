@@ -1,13 +1,15 @@
 """Row ``pictures``: how long a layer's picture takes, and what that does to whoever else wants the interpreter.
 
 One decision: the plain decoder beside it looks at every pixel of the middle rows only, and is scaled up by its pixels;
-all of them would take a minute. Lateness is that of a thread that waits in select(2) as a reactor does, while pictures
-are made in another one.
+all of them would take a minute. Lateness is that of a reactor's turn (select, send, recv: each gives the interpreter's
+lock away and wants it back) while pictures are made in another thread.
 """
 
 from __future__ import annotations
 
 import select
+import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +21,7 @@ import numpy as np
 from sdcpd.codec.raster import layer_picture
 from sdcpd.codec.runs import Encoding
 from sdcpd.codec.sliced import FileSource, layer_data, read_head, read_layers
+from sdcpd.process import SWITCH
 from tests.bench.table import Line, Scale, Table, say
 
 __all__ = ["run"]
@@ -125,7 +128,10 @@ def _best(work: Callable[[], object], rounds: int) -> float:
 
 
 def _late(work: Callable[[], object], seconds: float) -> list[float]:
-    """By how many milliseconds a waiting thread is late while another one works; sorted."""
+    """By how many milliseconds a turn that waits, sends and receives is late while another thread works; sorted."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH)  # as the daemon does
+    here, there = socket.socketpair()
     over = threading.Event()
 
     def busy() -> None:
@@ -138,9 +144,14 @@ def _late(work: Callable[[], object], seconds: float) -> list[float]:
     end = time.perf_counter() + seconds
     while (start := time.perf_counter()) < end:
         select.select([], [], [], _TICK)
+        here.send(b"1")
+        there.recv(1)
         late.append(1000 * (time.perf_counter() - start - _TICK))
     over.set()
     worker.join()
+    here.close()
+    there.close()
+    sys.setswitchinterval(before)
     return sorted(late)
 
 
