@@ -154,9 +154,14 @@ class Fleet:
             f"No printer is called {reference!r}.", f"Known printers: {known}. GET /v1/printers lists them."
         )
 
-    def since(self, version: int) -> list[Printer]:
-        """The printers whose last publication is newer than ``version``, in the fleet's order."""
-        return sorted((p for p in self._printers.values() if p.version > version), key=self._order)
+    def since(self, version: int, wanted: frozenset[str] | None = None) -> list[Printer]:
+        """The printers whose last publication is newer than ``version``, in the fleet's order.
+
+        Only those of the ``wanted`` MainboardIDs, if they are given.
+        """
+        found = self if wanted is None else [self._printers[key] for key in wanted if key in self._printers]
+        newer = [printer for printer in found if printer.version > version]
+        return newer if wanted is None else sorted(newer, key=self._order)
 
     def heard(self, mainboard_id: str) -> float | None:
         """When the printer was last heard of, in seconds since the epoch; None if never."""
@@ -336,25 +341,20 @@ class Fleet:
 
     def changed(self, since: int, wanted: frozenset[str] | None) -> Deferred[None]:
         """Fires when there is something newer than ``since`` of the wanted MainboardIDs (None: of any)."""
-        if self.version > since and self._newer(since, wanted):
+        if self.version > since and (wanted is None or self.since(since, wanted) or self.happenings(since, wanted)):
             return succeed(None)
         return self._waiters.wait(wanted)
 
-    def _newer(self, since: int, wanted: frozenset[str] | None) -> bool:
-        if wanted is None:
-            return True
-        if any(self._printers[key].version > since for key in wanted if key in self._printers):
-            return True
-        slugs = {self.slug_of(key) for key in wanted}
-        return any(event.printer in slugs for event in self.happenings(since))
-
-    def happenings(self, since: int) -> list[Event]:
-        """The remembered happenings newer than ``since``, oldest first."""
+    def happenings(self, since: int, wanted: frozenset[str] | None = None) -> list[Event]:
+        """The remembered happenings newer than ``since``, oldest first; only the ``wanted`` printers', if given."""
         found = []
         for event in reversed(self.events):
             if event.seq <= since:
                 break
             found.append(event)
+        if wanted is not None:
+            slugs = {self.slug_of(key) for key in wanted}
+            found = [event for event in found if event.printer in slugs]
         return found[::-1]
 
     @property

@@ -71,13 +71,10 @@ class Server(Factory):
         """How many connections were refused or ended, by why."""
         return self.complaints.counts
 
-    def startFactory(self) -> None:
-        """The port is open."""
-        self._watch.start(TICK, now=False)
-
     def stopFactory(self) -> None:
         """The port is closed: no connection outlives it."""
-        self._watch.stop()
+        if self._watch.running:
+            self._watch.stop()
         for connection in list(self._connections):
             connection.close("the server stops")
 
@@ -95,6 +92,8 @@ class Server(Factory):
         """A connection is there."""
         self.accepted += 1
         self._connections.add(connection)
+        if not self._watch.running:
+            self._watch.start(TICK, now=False)
         self._per_address[connection.peer] += 1
 
     def forget(self, connection: Connection) -> None:
@@ -139,6 +138,8 @@ class Server(Factory):
                 _log.failure("The connection of {who} could not be ended", who=connection.name)
         self._relieve()
         self.router.expire()
+        if not self._connections and not self.router.counters.stored:
+            self._watch.stop()  # nothing has a deadline any more
 
     def _relieve(self) -> None:
         """Cut off who is furthest behind until what waits for all is no more than it may be."""

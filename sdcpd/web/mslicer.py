@@ -207,7 +207,7 @@ class StatusApi:
         return wait
 
     def _news(self, since: int, wanted: frozenset[str] | None) -> bool:
-        return any(wanted is None or printer.id in wanted for printer in self._fleet.since(since))
+        return bool(self._fleet.since(since, wanted))
 
     async def _later(self, call: Call, wanted: frozenset[str] | None, since: int, wait: float) -> Answer:
         call.waits()

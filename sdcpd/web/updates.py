@@ -196,13 +196,11 @@ class UpdatesApi:
         since = question.since
         if since is None:
             return True
-        if question.state and any(self._wants(question, p.id) for p in self._fleet.since(since)):
+        if since == self._fleet.version:
+            return False
+        if question.state and self._fleet.since(since, question.wanted):
             return True
         return question.events and bool(self._events(question))
-
-    @staticmethod
-    def _wants(question: _Question, mainboard_id: str) -> bool:
-        return question.wanted is None or mainboard_id in question.wanted
 
     def present(self, client: Client) -> bytes:
         """Everything that this client may see now, as the first answer to its poll would be."""
@@ -274,10 +272,7 @@ class UpdatesApi:
     def _events(self, question: _Question) -> list[EventDocument]:
         if question.since is None and not question.recent:
             return []
-        found = self._fleet.happenings(question.since or 0)
-        if question.wanted is not None:
-            slugs = {p.slug for p in self._fleet if p.id in question.wanted}
-            found = [event for event in found if event.printer in slugs]
+        found = self._fleet.happenings(question.since or 0, question.wanted)
         return [EventDocument(e.seq, e.time, e.printer, e.type, dict(e.data)) for e in found]
 
     def _answer(self, question: _Question, *, replaced: bool = False, retry_after: int = 0) -> Answer:
@@ -305,8 +300,8 @@ class UpdatesApi:
         since = question.since
         printers = {}
         if question.state:
-            newer = self._fleet.since(since) if since is not None else list(self._fleet)
-            printers = {p.slug: self._documents.printer(p) for p in newer if self._wants(question, p.id)}
+            newer = self._fleet.since(-1 if since is None else since, question.wanted)
+            printers = {p.slug: self._documents.printer(p) for p in newer}
         events = self._events(question) if question.events else []
         more = len(events) > question.limit
         events = events[: question.limit]

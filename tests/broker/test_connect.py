@@ -432,3 +432,18 @@ class EndTests(ServerTestCase):
         counters = self.router.counters
         self.assertEqual((counters.connected, counters.stored, counters.subscriptions), (0, 0, 0))
         self.assertEqual((counters.waiting_bytes, self.server.connections, self.server._per_address), (0, 0, {}))
+
+    def test_asleep(self) -> None:
+        """A server wakes the processor only as long as somebody is connected, or a session is kept for who went."""
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.client("c").vanish()
+        self.clock.pump([TICK] * 2)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.client("kept", clean=False).vanish()
+        self.clock.advance(self.storage.stored_age / 2)
+        self.assertEqual((self.router.counters.stored, len(self.clock.getDelayedCalls())), (1, 1))
+        self.clock.advance(self.storage.stored_age)
+        self.assertEqual((self.router.counters.stored, self.clock.getDelayedCalls()), (0, []))
+        late = Client(self.server)
+        self.clock.pump([TICK] * int(self.limits.connect_time / TICK + 1))
+        self.assertTrue(late.over)

@@ -62,6 +62,24 @@ class RoutingTests(WebCase):
         self.assertEqual(self.rig.ask("PUT", "//v1//files//plate.goo/", goo()).status, 201)
         self.assertEqual(self.rig.ask("DELETE", "/v1//files/plate.goo/").status, 204)
 
+    def test_printers_names(self) -> None:
+        """A printer is reached by its slug and its MainboardID, in other letters, too, and as URLs write them."""
+        self.rig.announce(name="Saturn")
+        mainboard_id = self.rig.get("/v1/printers").json[0]["mainboard_id"]
+        for name in (
+            "saturn",
+            "SATURN",
+            "%73aturn",
+            mainboard_id,
+            mainboard_id.lower(),
+            f"%{ord(mainboard_id[0]):x}{mainboard_id[1:]}",
+        ):
+            for below in ("status", "v1/updates", "api/version"):
+                self.assertEqual(self.rig.get(f"/printers/{name}/{below}").status, 200, (name, below))
+        for name in ("venus", "sat.urn", "sat%2Eurn", "s%C3%A4turn"):
+            self.assert_refused(self.rig.get(f"/printers/{name}/v1/updates"), 404, "unknown_printer")
+        self.assert_refused(self.rig.get("/printers/saturn/v1/nothing"), 404, "not_found")
+
     def test_unreadable_path(self) -> None:
         """A path that is no UTF-8 gets a readable refusal, also of an upload."""
         for method in ("GET", "PUT", "DELETE"):

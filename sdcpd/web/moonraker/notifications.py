@@ -88,9 +88,8 @@ class NotificationsEndpoint:
         return News(cursor, since is None, found, not found)
 
     def _is_new(self, mainboard_id: str, since: int) -> bool:
-        return self._fleet[mainboard_id].version > since or any(
-            event.printer in (self._fleet[mainboard_id].slug, EVERYONE) for event in self._fleet.happenings(since)
-        )
+        wanted = frozenset({mainboard_id, EVERYONE})
+        return bool(self._fleet.since(since, wanted) or self._fleet.happenings(since, wanted))
 
     async def _wait(self, ask: Ask, since: int, deadline: float) -> None:
         address = ask.client.counted_as or ask.client.address
