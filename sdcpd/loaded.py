@@ -28,6 +28,11 @@ class Loaded(Struct, frozen=True):
     stored: StoredFile | None = None
     """None if it came from elsewhere, even if a stored one has its name, or if it is not stored any more."""
 
+    @property
+    def size(self) -> int:
+        """Its bytes; 0 if it is not stored here."""
+        return 0 if self.stored is None else self.stored.size
+
 
 def loaded(printer: Printer, store: FileStore) -> Loaded:
     """What the printer has in hand; nothing while no status of it is known."""

@@ -62,7 +62,7 @@ class MoonrakerApi:
         wall: Callable[[], float],
     ) -> None:
         metadata = Metadata(store, jobs, pictures)
-        notifications = NotificationsEndpoint(fleet, documents, clock, epoch)
+        notifications = NotificationsEndpoint(fleet, store, documents, clock, epoch)
         endpoints: tuple[Endpoint, ...] = (
             *ServerEndpoints(fleet, Temperatures(fleet, clock.seconds), version).endpoints,
             *MachineEndpoints(Host(clock.seconds, wall, Path("/proc"), Path("/sys"))).endpoints,

@@ -18,7 +18,9 @@ from twisted.internet.interfaces import IReactorTime
 
 from sdcpd.dialects import klippy_of
 from sdcpd.documents import Documents
+from sdcpd.files import FileStore
 from sdcpd.fleet import EVERYONE, Event, Fleet, Printer
+from sdcpd.loaded import loaded
 from sdcpd.web.moonraker.endpoint import Ask, Endpoint
 from sdcpd.web.moonraker.objects import snapshot
 from sdcpd.web.moonraker.places import GCODES, Item
@@ -56,8 +58,9 @@ class News(Struct, frozen=True):
 class NotificationsEndpoint:
     """A handler over the fleet's versions; ``epoch`` is the first half of every cursor."""
 
-    def __init__(self, fleet: Fleet, documents: Documents, clock: IReactorTime, epoch: str) -> None:
+    def __init__(self, fleet: Fleet, store: FileStore, documents: Documents, clock: IReactorTime, epoch: str) -> None:
         self._fleet = fleet
+        self._store = store
         self._documents = documents
         self._clock = clock
         self._epoch = epoch
@@ -128,7 +131,7 @@ class NotificationsEndpoint:
         state, sentence = klippy_of(printer)
         if state == "disconnected":
             return {"webhooks": {"state": "startup", "state_message": sentence}}
-        return snapshot(printer, self._documents.printer(printer), 0)
+        return snapshot(printer, self._documents.printer(printer), loaded(printer, self._store).size)
 
 
 def _happened(event: Event) -> Iterator[dict[str, Any]]:
@@ -138,7 +141,7 @@ def _happened(event: Event) -> Iterator[dict[str, Any]]:
         action = "added" if event.type == "print_started" else "finished"
         job = {"job_id": event.data.get("print") or event.data.get("job"), "filename": event.data.get("file")}
         yield _notify("notify_history_changed", {"action": action, "job": job})
-    elif event.type.startswith("job_") or event.type in ("print_queued", "held"):
+    elif event.type.startswith("job_"):
         yield _notify("notify_job_queue_changed", {"action": "state_changed"})
     yield _notify("notify_gcode_response", line_of(event))
 

@@ -107,7 +107,7 @@ class StatusEndpoints:
         wanted = objects_of(ask.arguments)
         printer = _present(ask.printer)
         document = self._documents.printer(printer)
-        return QueryAnswer(self._clock(), query(printer, document, self._size(printer), wanted))
+        return QueryAnswer(self._clock(), query(printer, document, loaded(printer, self._store).size, wanted))
 
     def subscribe(self, ask: Ask) -> QueryAnswer:
         """The same as a query, and in the header ``X-Sdcpd-Cursor`` where a long poll goes on from here."""
@@ -121,10 +121,6 @@ class StatusEndpoints:
         """The endstops: SDCP tells of none."""
         _present(ask.printer)
         return {}
-
-    def _size(self, printer: Printer) -> int:
-        file = loaded(printer, self._store).stored
-        return 0 if file is None else file.size
 
 
 def _present(printer: Printer) -> Printer:

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from sdcpd.codec.status import Status
+from sdcpd.files import wire_name
 from sdcpd.web.answer import Answer
 from sdcpd.web.client import Client
 from sdcpd.web.moonraker.arguments import Arguments
@@ -237,6 +238,17 @@ class NotificationTests(MoonrakerCase):
         late = self.rig.begin("GET", f"/printers/{SATURN}/server/notifications?since={news['cursor']}&timeout=5")
         self.rig.clock.advance(5)
         self.assertIn("timed_out", self.result(late.reply))
+
+    def test_as_queried(self) -> None:
+        """What is pushed of a print is what a query tells, the size of its file and the place in it included."""
+        self.rig.put()
+        file = self.rig.store.get("plate.goo")
+        self.rig.publish(printing(50, filename=wire_name(file)))
+        pushed = self.poll()["notifications"][0]["params"][0]
+        asked = self.get("printer/objects/query?virtual_sdcard&print_stats")["status"]
+        self.assertEqual({name: pushed[name] for name in asked}, asked)
+        self.assertEqual(asked["virtual_sdcard"]["file_size"], file.size)
+        self.assertEqual(asked["virtual_sdcard"]["file_position"], file.size // 2)
 
     def test_files(self) -> None:
         """Each change of a file is told with its modern and its old name, whichever way it was made."""
