@@ -23,7 +23,11 @@ _SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 HOST = re.compile(r"(\[[0-9a-f:.%]+\]|[^\W.][\w-]{0,62}(?:\.[\w-]{1,63})*\.?)(?::[0-9]{0,5})?")
 """A Host in lower case: a name or an address, with or without a port."""
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
-_HEADERS = "X-Api-Key, Authorization, Content-Type, If-None-Match, If-Match, If-Range, Range, Prefer"
+_HEADERS = (
+    "X-Api-Key, Authorization, Content-Type, If-None-Match, If-Range, Range, Prefer, Idempotency-Key,"
+    " Overwrite, Print-After-Upload, Create-Folder, Force"
+)
+"""What a listed page may send: whatever some route reads."""
 _EXPOSED = b"ETag, Location, Content-Disposition, Content-Range, Retry-After, X-Sdcpd-Cursor, X-Sdcpd-Layer"
 
 
