@@ -34,7 +34,7 @@ LONGEST = 55.0
 MAX_WAITING = 10_000
 """Polls that may wait in all; beyond, they are answered at once."""
 MAX_PER_ADDRESS = 16
-"""Polls that may wait from one address other than loopback; the oldest gives way."""
+"""Polls that may wait from one address other than loopback, or one /64 of IPv6; the oldest gives way."""
 FRESH = 0.25
 """Seconds that an answer may be given to others who ask the same: as long as a large wake-up takes."""
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
@@ -238,7 +238,7 @@ class UpdatesApi:
         address = call.client.address
         name = call.text("client")[:64]
         older = self._named.get((address, name)) if name else None
-        waiting = self._waiting[address]
+        waiting = self._waiting[call.client.counted_as]
         if older is None and not call.client.is_loopback and len(waiting) >= MAX_PER_ADDRESS:
             older = next(iter(waiting))
         if name:
@@ -250,10 +250,10 @@ class UpdatesApi:
             older.cancel()
 
     def _leave(self, call: Call, news: Deferred[None]) -> None:
-        address = call.client.address
-        del self._waiting[address][news]
-        if not self._waiting[address]:
-            del self._waiting[address]
+        address, household = call.client.address, call.client.counted_as
+        del self._waiting[household][news]
+        if not self._waiting[household]:
+            del self._waiting[household]
         self._count -= 1
         self._replaced.discard(news)
         key = (address, call.text("client")[:64])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.address import IPv6Address
+
 from sdcpd.web import updates
 from tests.web.rig import MARS, SATURN, Pending, printing
 from tests.web.test_updates import PATH, UpdatesCase
@@ -276,6 +278,22 @@ class EndTests(WaitCase):
         self.assertFalse(other.answered or any(p.answered for p in local))
         rig.fleet.happened(SATURN, "noted", {})
         self.assertTrue(all(p.answered for p in (*mine, other, *local)))
+
+    def test_per_household(self) -> None:
+        """A host that calls from ever other addresses of its IPv6 network takes nobody else's room."""
+        rig = self.rig = self.make('[access.trusted]\n"2001:db8::/32" = ["view"]')
+        rig.announce()
+        self.cursor = self.poll("")["cursor"]
+        mine = [
+            self.wait(address=IPv6Address("TCP", f"2001:db8::{number + 1:x}", 50_000))
+            for number in range(updates.MAX_PER_ADDRESS + 1)
+        ]
+        other = self.wait(address=IPv6Address("TCP", "2001:db8:0:1::1", 50_000))
+        self.assertEqual([p.answered for p in mine], [True] + [False] * updates.MAX_PER_ADDRESS)
+        self.assertFalse(other.answered)
+        for poll in (*mine, other):
+            poll.leave()
+        self.assertEqual(len(self.rig.web._updates._waiting), 0)
 
     def test_too_many(self) -> None:
         """When too many wait already, the next is answered at once and asked to come back."""
