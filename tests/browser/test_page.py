@@ -144,6 +144,14 @@ class PrintingTests(BrowserCase):
         self.none(card)
         self.assertNotIn(name, [file["name"] for file in self.daemon.get("/v1/files")])
 
+    def test_key_late(self) -> None:
+        """A file that was chosen before the key was asked for is sent when the key is there."""
+        page = self.open("#/files")
+        page.locator("input[type=file]").set_input_files(self.slice("late.goo", 31))
+        self.enter_key(self.daemon.key)
+        self.see(page.get_by_role("list", name="Uploads").get_by_role("listitem"), "Stored, ")
+        self.daemon.request("DELETE", "/v1/files/late.goo")
+
     def test_queue(self) -> None:
         """Files wait in an order that the keyboard changes; one that is removed is asked about, and stays stored."""
         self.daemon.put("/v1/files/tall.goo", self.slice("tall.goo", 400))

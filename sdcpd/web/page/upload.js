@@ -18,9 +18,10 @@ addEventListener("beforeunload", (event) => {
 
 /** Send these files, after those that are on their way; for one printer, if it is named. */
 export async function upload(files, slug = "") {
+  const chosen = [...files]; // The browser empties its list while the key is asked for.
   const against = hindrance("upload");
   if (against?.key && !(await askKey(against.why))) return;
-  for (const file of files) waiting.push(line(file, slug));
+  for (const file of chosen) waiting.push(line(file, slug));
   if (!running) next();
 }
 
