@@ -90,6 +90,11 @@ class Farm(MultiService):
                 profile=printer.spec.profile.name,
                 name=printer.identity.name,
             )
+        if self.settings.broadcast:
+            self._log.info(
+                'An sdcpd on this machine finds them with [discovery] interfaces = ["auto", "lo"], port = {port}',
+                port=self.settings.port,
+            )
         super().startService()
 
     def stopService(self) -> Deferred[object]:

@@ -229,12 +229,14 @@ def _client(client: Client, key: Key) -> Client:
 def _forbidden(client: Client, scope: str) -> Refusal:
     if client.key:
         message = f"The key {client.key!r} may not do this: it needs the scope {scope!r}."
-        return Refusal(403, "forbidden", message, "An administrator can make a key with that scope.")
+        hint = f"An administrator can make a key with that scope: sdcp-key add NAME --scope {scope}."
+        return Refusal(403, "forbidden", message, hint)
     message = f"Your address {client.address} may not do this: it needs the scope {scope!r}."
     if client.forwarded:
         hint = "Send a key; an administrator can list a proxy that sends X-Forwarded-For under [web] proxies."
     elif scope == "admin":
         hint = "Send an admin key (X-Api-Key); the daemon's own is in admin.key in its state directory."
     else:
-        hint = "Send a key (X-Api-Key); an administrator can make one, or trust your network under [access] trusted."
+        made = f"sdcp-key add NAME --scope {scope} makes one"
+        hint = f"Send a key (X-Api-Key); {made}, or an administrator trusts your network under [access] trusted."
     return Refusal(403, "forbidden", message, hint)

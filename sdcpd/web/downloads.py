@@ -129,7 +129,6 @@ class _Root(Resource):
 class DownloadsSite(Site):
     """The printers' file server."""
 
-    noisy = False
     max_body = 0
     protocol = _Channel
     requestFactory = _Request

@@ -134,7 +134,10 @@ class FrontApi:
 
 
 _CLOSED = "<p>This page shows the printers to who has a key, or comes from a trusted address.</p>"
-_NOBODY = "<p>No printer has been found yet. Switch one on that is in this network.</p>"
+_NOBODY = (
+    "<p>No printer has been found yet. Switch one on that is in this network; one in another network (a guest Wi-Fi, "
+    "a VLAN) is found where its address stands under [discovery] targets.</p>"
+)
 
 
 def _card(printer: PrinterDocument) -> str:

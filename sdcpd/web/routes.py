@@ -79,7 +79,8 @@ class Call:
                 403,
                 "forbidden",
                 f"{self.client.name} may not do this: it needs the scope {scope!r} as well.",
-                "An administrator can make a key with that scope, or grant it under [access] trusted.",
+                f"An administrator can make a key with that scope (sdcp-key add NAME --scope {scope}), "
+                "or grant it under [access] trusted.",
             )
 
     def with_key(self, text: str) -> Client:

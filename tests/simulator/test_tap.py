@@ -11,6 +11,7 @@ from twisted.application.service import IService, IServiceMaker
 from twisted.internet import reactor as installed  # noqa: TID251 - a process needs the real one
 from twisted.internet.defer import Deferred
 from twisted.internet.utils import getProcessOutputAndValue
+from twisted.logger import capturedLogs, formatEvent
 from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
@@ -117,11 +118,13 @@ class ServiceTests(TestCase):
         self.assertIn(f"UDP {ADDRESS}:{self.port} cannot be used", out.decode().splitlines()[-1])
 
     async def test_start_and_stop(self) -> None:
-        """With a control socket the printers start, and everything is closed again."""
+        """With a control socket the printers start, say how a daemon finds them, and close everything again."""
         path = Path(self.mktemp()[-40:].replace("/", "-"))
         service = self.make("--control", str(path), "--printers", "3")
         service.privilegedStartService()
-        service.startService()
+        with capturedLogs() as said:
+            service.startService()
+        self.assertIn(f'interfaces = ["auto", "lo"], port = {self.port}', formatEvent(said[-1]))
         self.assertTrue(path.is_socket())
         second = self.make("--control", str(path), "--first-address", "127.20.10.77")
         error = self.assertRaises(SystemExit, second.privilegedStartService)

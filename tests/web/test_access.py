@@ -190,6 +190,7 @@ class AddressTests(AccessCase):
         self.assertIn(FRIEND, error["message"])
         self.assertIn("'upload'", error["message"])
         self.assertIn("[access] trusted", error["hint"])
+        self.assertIn("sdcp-key add NAME --scope upload", error["hint"])
 
     def test_refused_before_body(self) -> None:
         """A stranger's upload is refused when its head is there, before a byte of the file."""

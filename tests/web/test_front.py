@@ -115,7 +115,9 @@ class PageTests(WebCase):
 
     def test_nobody(self) -> None:
         """Before the first printer is found the page says what to do."""
-        self.assertIn("No printer has been found yet. Switch one on that is in this network.", self.page().texts)
+        [text] = [text for text in self.page().texts if text.startswith("No printer has been found yet.")]
+        self.assertIn("Switch one on that is in this network", text)
+        self.assertIn("[discovery] targets", text)
 
     def test_message(self) -> None:
         """What a printer's message says stands on the page."""

@@ -159,7 +159,7 @@ function headline(printers) {
 function subline(printers) {
   if (!store.printers.size) {
     if (store.link === "denied") return store.trouble?.hint || "";
-    return "Switch one on that is in this network; it is found by itself.";
+    return "Switch one on that is in this network; it is found by itself. One in another network (a guest Wi-Fi, a VLAN) is found where its address stands under [discovery] targets.";
   }
   const working = printers.filter((printer) => PRINTING.has(printer.phase));
   const ends = working.map((printer) => store.end(printer)).filter((end) => end !== null);
