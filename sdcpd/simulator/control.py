@@ -37,7 +37,7 @@ class Control(LineOnlyReceiver):
         """One request."""
         try:
             request = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             result: JsonObject = {"ok": False, "error": f"not JSON: {error}"}
         else:
             result = answer(self._farm, request)

@@ -101,6 +101,8 @@ class PrinterStatus:
         """Set fields of ``PrintInfo`` and ``TransferInfo`` by their names; ValueError lists the known ones."""
         for record, values in ((self.print_info, print_info), (self.transfer_info, transfer_info)):
             known = vars(record)
+            if not isinstance(values, dict):
+                raise ValueError(f"expected an object of fields ({', '.join(known)}), found {values!r}")
             for key, value in values.items():
                 if key not in known:
                     raise ValueError(f"no field {key!r}: use one of {', '.join(known)}")

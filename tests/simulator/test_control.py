@@ -79,6 +79,7 @@ class VerbTests(SynchronousTestCase):
         self.assertEqual((status["CurrentStatus"], status["PrintInfo"]["Status"]), (1, 16))
         self.ask("tap")
         self.assertIn("nonsense", self.refused({"do": "set", "transfer_info": {"nonsense": 1}}))
+        self.assertIn("expected an object", self.refused({"do": "set", "print_info": 5}))
 
     def test_files_and_prints(self) -> None:
         """A file is put on the printer, and printed by a person's hand."""
@@ -111,6 +112,14 @@ class VerbTests(SynchronousTestCase):
         protocol.dataReceived(b'{"do": "list"}\nnonsense\n')
         first, second = (json.loads(line) for line in wire.value().splitlines())
         self.assertEqual((first["ok"], second["ok"]), (True, False))
+
+    def test_endless_nesting(self) -> None:
+        """A line that no JSON reader gets to the end of is answered as any other that is no request."""
+        protocol = ControlFactory(self.farm).buildProtocol(None)
+        transport = StringTransport()
+        protocol.makeConnection(transport)
+        protocol.dataReceived(b"[" * 100_000 + b"\n")
+        self.assertIn("not JSON", json.loads(transport.value())["error"])
 
 
 class ClientTests(TestCase):
