@@ -83,6 +83,8 @@ class Database:
             elif self._is_file:
                 self._path.touch(mode=0o600)  # the hashes of keys are in it, whoever may look into the directory
             versions.bring_up(self._engine, self._path if self._is_file else None)
+        except UnicodeDecodeError as error:  # SQLite quotes what it found, and that is no text
+            raise _Damaged(said(error)) from error
         except (SQLAlchemyError, OSError) as error:
             if _word(error) in _DAMAGED:
                 raise _Damaged(said(error)) from error
@@ -213,6 +215,8 @@ class Database:
                 raise StoreFull("The journal's disk is full.", "Free some space on it.") from error
             hint = "Look at its disk." if self._is_file else "Look whether the database server runs."
             raise Unrecorded("The journal cannot be used.", f"{hint} The daemon's log says more.") from error
+        except msgspec.DecodeError as error:
+            raise Unrecorded("This row of the journal cannot be read.", "Restore it from a backup.") from error
 
     def _no_room(self) -> bool:
         if not self._is_file:

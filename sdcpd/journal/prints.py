@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Select, func, select, tuple_
 
 from sdcpd.errors import BadCursor
 from sdcpd.journal.tables import PRINTS
+from sdcpd.logs import logger
 from sdcpd.records import PrintRecord, PrintResult
 
 __all__ = ["MOST", "Outcomes", "PrintPage", "PrintQuery", "Totals", "count_up", "find", "find_one", "sum_up"]
@@ -80,6 +81,8 @@ class Outcomes(Struct, frozen=True):
     """Seconds that it took, without pauses."""
 
 
+_log = logger("sdcpd.journal")
+
 _KNOWN_ENDS = (PrintResult.FINISHED, PrintResult.STOPPED, PrintResult.FAILED, PrintResult.LOST)
 _ORDER = (PRINTS.c.started, PRINTS.c.id)
 
@@ -107,8 +110,8 @@ def _folded(text: str) -> str:
     return text.replace("\0", "").casefold()
 
 
-def _cursor(record: PrintRecord) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode((record.started, record.id))).decode().rstrip("=")
+def _cursor(started: float, print_id: str) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode((started, print_id))).decode().rstrip("=")
 
 
 def _after(cursor: str) -> tuple[float, str]:
@@ -122,14 +125,19 @@ def _after(cursor: str) -> tuple[float, str]:
 
 
 def find(connection: Connection, query: PrintQuery) -> PrintPage:
-    """One page; raises ``BadCursor``."""
+    """One page, without the rows that cannot be read; raises ``BadCursor``."""
     limit = min(max(query.limit, 1), MOST)
-    wanted: Select[Any] = select(PRINTS.c.body).where(*_wanted(query))
+    wanted: Select[Any] = select(PRINTS.c.body, *_ORDER).where(*_wanted(query))
     if query.cursor is not None:
         wanted = wanted.where(tuple_(*_ORDER) < tuple_(*_after(query.cursor)))
-    rows = connection.scalars(wanted.order_by(*(column.desc() for column in _ORDER)).limit(limit + 1)).all()
-    prints = tuple(msgspec.json.decode(body, type=PrintRecord) for body in rows[:limit])
-    return PrintPage(prints, _cursor(prints[-1]) if len(rows) > limit else None)
+    rows = connection.execute(wanted.order_by(*(column.desc() for column in _ORDER)).limit(limit + 1)).all()
+    prints = []
+    for body, _, print_id in rows[:limit]:
+        try:
+            prints.append(msgspec.json.decode(body, type=PrintRecord))
+        except msgspec.DecodeError as error:
+            _log.error("Print {id} in the journal cannot be read and is left out: {error}", id=print_id, error=error)
+    return PrintPage(tuple(prints), _cursor(*rows[limit - 1][1:]) if len(rows) > limit else None)
 
 
 def find_one(connection: Connection, print_id: str) -> PrintRecord | None:

@@ -16,11 +16,12 @@ from msgspec.structs import replace
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.exc import OperationalError
 
-from sdcpd.errors import ConfigError
-from sdcpd.journal import Journal, database, versions
+from sdcpd.errors import ConfigError, StoreError
+from sdcpd.journal import Journal, PrintQuery, database, versions
 from sdcpd.journal.tables import METADATA, REVISIONS
-from tests.fakes import at_once, logged
-from tests.journal.test_ledger import JOB, KEY, PRINTER, JournalCase
+from sdcpd.records import PrintRecord, PrintResult
+from tests.fakes import WALL, at_once, logged
+from tests.journal.test_ledger import JOB, KEY, PRINT, PRINTER, JournalCase
 
 SECOND = """
 import sqlalchemy as sa
@@ -133,7 +134,14 @@ class OpeningTests(JournalCase):
         first.write(KEY)
         first.close()
         whole = self.path.read_bytes()
-        for number, junk in enumerate((b"junk" * 4096, whole[:4096] + b"\xff" * 4096 + whole[8192:], whole[:4096])):
+        for number, junk in enumerate(
+            (
+                b"junk" * 4096,
+                whole[:4096] + b"\xff" * 4096 + whole[8192:],
+                whole[:4096],
+                whole.replace(b"sqlite_autoindex_keys_1", b"sqlite_autoindex_\xffeys_1"),
+            )
+        ):
             lines = logged(self)
             for path in self.directory.glob("journal.db*"):
                 path.unlink()
@@ -161,6 +169,23 @@ class OpeningTests(JournalCase):
         self.assertEqual(self.journal().jobs(), [JOB])
         self.assertTrue(any("Row a2 of table jobs" in line for line in lines), lines)
         self.assertEqual(self.sql("SELECT count(*) FROM jobs"), [(2,)])
+
+    def test_odd_print(self) -> None:
+        """A print that cannot be read is left out of the history; those around it are there, page by page."""
+        journal = self.journal()
+        prints = [
+            replace(PRINT, id=f"p{number}", started=WALL - number, result=PrintResult.FINISHED) for number in range(9)
+        ]
+        self.successResultOf(journal.write(*prints))
+        self.sql("UPDATE prints SET body = '{' WHERE id IN ('p0', 'p3', 'p4')")
+        good = [record for record in prints if record.id not in ("p0", "p3", "p4")]
+        found: list[PrintRecord] = []
+        page = self.successResultOf(journal.prints(PrintQuery(limit=2)))
+        while page.next is not None:
+            found += page.prints
+            page = self.successResultOf(journal.prints(PrintQuery(limit=2, cursor=page.next)))
+        self.assertEqual([*found, *page.prints], good)
+        self.failureResultOf(journal.print_of("p0"), StoreError)
 
     def test_later_fields(self) -> None:
         """A row of a version that knew fewer fields, or more, is read with the defaults."""
