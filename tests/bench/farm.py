@@ -113,6 +113,8 @@ def _busy(server: Child, seconds: float, *makers: Child) -> tuple[_Cost, list[di
 
 def _idle(scale: Scale) -> _Cost:
     with Bench() as bench:
+        bench.daemon().wait_ready()  # compiles what has changed, and is not measured
+    with Bench() as bench:
         daemon = bench.daemon()
         daemon.wait_ready()
         daemon.settle()
@@ -133,7 +135,7 @@ def run(scale: Scale) -> Table:
         daemon.settle(5.0)
         say(f"farm: {count} print")
         alone, _ = _busy(daemon, scale.paced, printers)
-        lookers = _mixture(slugs, count)
+        lookers = _mixture(slugs, scale.lookers)
         say(f"farm: {count} print, {len(lookers)} look")
         audience = bench.load("audience", str(port), json.dumps(lookers))
         ours, (_, seen) = _busy(daemon, scale.paced, printers, audience)

@@ -31,15 +31,16 @@ class Scale(Struct, frozen=True):
     rounds: int
     idle: int
     rest: float
+    lookers: int
 
 
 FULL = Scale(
     printers=(100, 300, 1000), paced=10.0, looped=4.0, load=4.0, polls=(1000, 10_000), file=10**9, starts=5,
-    publishers=(200, 1000), mqtt=0.5, rounds=3, idle=10_000, rest=30.0,
+    publishers=(200, 1000), mqtt=0.5, rounds=3, idle=10_000, rest=30.0, lookers=100,
 )  # fmt: skip
 QUICK = Scale(
     printers=(100,), paced=3.0, looped=1.5, load=1.5, polls=(1000,), file=128 * 10**6, starts=2,
-    publishers=(200,), mqtt=0.5, rounds=1, idle=500, rest=6.0,
+    publishers=(200,), mqtt=0.5, rounds=1, idle=500, rest=6.0, lookers=100,
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from tests.bench import mqtt, printers, startup
+from tests.bench import farm, mqtt, printers, startup
 from tests.bench.table import QUICK, Beside, Comparison, Line, Table, render
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,6 +32,19 @@ def test_printers_row() -> None:
     assert rate.measured > 0
     assert rate.ceiling
     assert rate.what in render(table)
+
+
+@pytest.mark.end_to_end
+def test_farm_row() -> None:
+    """Three printers print jobs of the daemon, ten look at them in every way, and each of the costs is measured."""
+    table = farm.run(replace(QUICK, printers=(3,), lookers=10, paced=1.0, rest=0.5))
+    figures = {line.what: line for line in table.lines}
+    assert figures["idle: resident"].measured > 0
+    assert figures["3 print: wake-ups"].measured > 1
+    for what in ("answers to lookers", "of these to long polls"):
+        assert figures[what].measured > 0
+        assert figures[what].ceiling
+    assert "3 print, 10 look: CPU" in render(table)
 
 
 @pytest.mark.end_to_end
