@@ -7,7 +7,10 @@ second as in real life; only for ``If-None-Match`` are they silent, because the 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from sdcpd.simulator.slicing import write_goo
 from tests.bench.files import uploads
 from tests.bench.load import Load, press
 from tests.bench.printers import farm
@@ -19,6 +22,7 @@ __all__ = ["run"]
 PRINTERS = 10
 _PATHS = ("/status", "/v1/printers", "/healthz")
 _UPLOADS = 4
+_LAYERS = 60
 _BUDGET = 5000.0
 
 
@@ -27,6 +31,23 @@ def _busy(bench: Bench, daemon: Daemon, printers: Child, path: str, seconds: flo
     load = press(bench, daemon, daemon.port("web"), path, seconds)
     printers.hear()
     return load
+
+
+@contextmanager
+def _pictures(bench: Bench, port: int) -> Iterator[None]:
+    """One layer's picture after the other for as long as the context lasts, none of them asked for twice."""
+    source = bench.directory / "pictures.goo"
+    write_goo(source, layers=_LAYERS)
+    url = f"http://127.0.0.1:{port}/v1/files/{source.name}"
+    if bench.program("curl", "-sS", "--fail", "-o", "/dev/null", "-T", str(source), url).wait(30):
+        raise ChildProcessError("the file whose layers are to be drawn was not taken")
+    drawing = bench.program("curl", "-sS", "-o", "/dev/null", f"{url}/layers/[1-{_LAYERS}].png?width=[900-999]")
+    try:
+        yield
+        if not drawing.alive:
+            say("NOTE: the pictures came to their end before the requests")
+    finally:
+        drawing.end()
 
 
 def _not_modified(bench: Bench, daemon: Daemon, printers: Child, seconds: float) -> Load:
@@ -53,8 +74,8 @@ def run(scale: Scale) -> Table:
             bodies[path] = fetch(port, path).body.decode()
         say("status: /status with If-None-Match")
         ours["304"] = _not_modified(bench, daemon, printers, scale.load)
-        say(f"status: /status while {_UPLOADS} files arrive")
-        with uploads(bench, port, _UPLOADS, scale.file):
+        say(f"status: /status while {_UPLOADS} files arrive and layers are drawn")
+        with uploads(bench, port, _UPLOADS, scale.file), _pictures(bench, port):
             ours["uploads"] = _busy(bench, daemon, printers, "/status", scale.load)
     bare: dict[str, dict[str, Load]] = {}
     for kind in ("resource", "klein"):
@@ -96,6 +117,17 @@ def _lines(ours: dict[str, Load], resource: dict[str, Load], klein: dict[str, Lo
         *lines,
         Line("/status, 304, per second of CPU", same.per_core, "/s", bare.per_core, _BUDGET, "least"),
         Line("/status, 304: p99", same.p99 * 1000, "ms", bare.p99 * 1000),
-        Line(f"/status while {_UPLOADS} uploads run", ours["uploads"].rate, "/s", resource["/status"].rate),
-        Line(f"/status while {_UPLOADS} uploads run: p99", ours["uploads"].p99 * 1000, "ms", None, 50.0),
+        Line(
+            f"/status while {_UPLOADS} uploads and layer pictures run",
+            ours["uploads"].rate,
+            "/s",
+            resource["/status"].rate,
+        ),
+        Line(
+            f"/status while {_UPLOADS} uploads and layer pictures run: p99",
+            ours["uploads"].p99 * 1000,
+            "ms",
+            None,
+            50.0,
+        ),
     ]
