@@ -163,7 +163,7 @@ class Access:
                 "stale_nonce",
                 "The answer is to an old challenge, or was sent before.",
                 "Answer the new one.",
-                {"WWW-Authenticate": self.digests.challenge(stale=True)},
+                {"WWW-Authenticate": self.digests.challenge(request, stale=True)},
             ) from None
 
     def with_key(self, client: Client, text: str) -> Client:

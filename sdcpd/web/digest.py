@@ -1,9 +1,9 @@
 """HTTP Digest, for the clients of PrusaLink that know nothing else: the user is a key's name, the password the key.
 
 One decision: the mathematics and the challenge are ``twisted.cred``'s; here stands only what it leaves open. A nonce is
-good for 15 minutes and for this process, and tied to nothing that a client says; each of its counts is good once, in
-any order within a window, because clients ask on several connections at a time. Only MD5 with ``qop=auth`` is
-understood: every client has it, and what lies behind is a key of 160 random bits (RFC 7616).
+good for 15 minutes, for this process and for the port it was given at, and tied to nothing that a client says; each of
+its counts is good once, in any order within a window, because clients ask on several connections at a time. Only MD5
+with ``qop=auth`` is understood: every client has it, and what lies behind is a key of 160 random bits (RFC 7616).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from twisted.web.iweb import IRequest
 
 from sdcpd.keys import REALM, Keys
 from sdcpd.records import Key
+from sdcpd.web.site import Request
 
 __all__ = ["LIFE", "MOST", "WINDOW", "Digests", "StaleNonce", "is_ours"]
 
@@ -77,10 +78,10 @@ class _Factory(DigestCredentialFactory):
     def _verifyOpaque(self, opaque: bytes, nonce: bytes, clientip: object) -> bool:  # noqa: N802
         return True  # asked by ``is_fresh``, when it is known whose answer it is
 
-    def is_fresh(self, fields: dict[str, bytes]) -> bool:
-        """Whether the nonce was given by this process, and lately."""
+    def is_fresh(self, fields: dict[str, bytes], within: bytes) -> bool:
+        """Whether the nonce was given by this process, at this port, and lately."""
         try:
-            return bool(super()._verifyOpaque(fields["opaque"], fields["nonce"], b""))
+            return bool(super()._verifyOpaque(fields["opaque"], fields["nonce"], within))
         except (LoginFailed, ValueError):
             return False
 
@@ -115,9 +116,9 @@ class Digests:
         self._factory = _Factory(clock)
         self._nonces: dict[bytes, _Nonce] = {}
 
-    def challenge(self, *, stale: bool = False) -> str:
+    def challenge(self, request: IRequest, *, stale: bool = False) -> str:
         """The value of ``WWW-Authenticate``; ``stale`` tells the client that its key was right."""
-        told = cast(dict[str, bytes], self._factory.getChallenge(None))
+        told = cast(dict[str, bytes], self._factory.getChallenge(_within(request)))
         parts = [f'{name}="{told[name].decode("ascii")}"' for name in ("realm", "nonce", "opaque", "qop")]
         return f"Digest {', '.join(parts)}, algorithm=MD5{', stale=true' if stale else ''}"
 
@@ -139,7 +140,9 @@ class Digests:
         right = _right(answer, key.ha1 if key is not None else _NOBODY)  # in any case, so that the time tells nothing
         if key is None or not right:
             return None
-        if not self._factory.is_fresh(fields) or not self._nonce(fields["nonce"]).take(int(fields["nc"], 16)):
+        if not self._factory.is_fresh(fields, _within(request)) or not self._nonce(fields["nonce"]).take(
+            int(fields["nc"], 16)
+        ):
             raise StaleNonce
         return key
 
@@ -162,6 +165,11 @@ class Digests:
                 raise StaleNonce
             found = self._nonces[nonce] = _Nonce(now + LIFE)
         return found
+
+
+def _within(request: IRequest) -> bytes:
+    """What tells a printer's own port from others: paths are the same at all of them."""
+    return cast(Request, request).way.within
 
 
 def _for(uri: bytes, request: IRequest, through_proxy: bool) -> bool:

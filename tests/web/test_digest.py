@@ -13,7 +13,7 @@ from twisted.cred.credentials import DigestCredentialFactory
 from sdcpd.keys import REALM
 from sdcpd.web.digest import LIFE, MOST, WINDOW, Digests, is_ours
 from tests.web.prusalink.rig import P
-from tests.web.rig import Reply, WebCase, goo
+from tests.web.rig import MARS, Reply, WebCase, goo
 
 AWAY = "203.0.113.5"
 PATH = f"{P}/sl1/api/version"
@@ -224,6 +224,22 @@ class FreshTests(DigestCase):
         for forged in ({"nonce": "0" * 24}, {"opaque": other.told["opaque"]}, {"opaque": "x-y"}, {"opaque": "%%%"}):
             self.rig.clock.advance(1)
             self.stale(self.get(asker.answer("GET", PATH, None, **forged)))
+
+    def test_other_port(self) -> None:
+        """An answer that was overheard at one printer's own port starts nothing at another's, nor at the daemon's."""
+        self.rig.announce(MARS, "Mars")
+        path = "/sl1/api/version"
+        saturn, mars, daemon = self.rig.web.own_site("saturn-3-ultra"), self.rig.web.own_site("mars"), self.rig.site
+        self.rig.site = saturn
+        asker = Asker(self.rig.get(path, address=AWAY).headers["www-authenticate"], "slicer", self.secret)
+        for site in (mars, daemon):
+            self.rig.site = site
+            self.stale(self.get(asker.answer("GET", path), path))
+        self.rig.site = saturn
+        self.assertEqual(self.get(asker.answer("GET", path), path).status, 200)
+        self.rig.site = mars
+        told = self.get(asker.answer("GET", path), path).headers["www-authenticate"]
+        self.assertEqual(self.get(Asker(told, "slicer", self.secret).answer("GET", path), path).status, 200)
 
     def test_restart(self) -> None:
         """After a restart the old challenges are worth nothing, and the key is what it was."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from twisted.web.iweb import IRequest
+
 from sdcpd.files import FileStore
 from sdcpd.jobs import Jobs
 from sdcpd.web.octoprint.present import Present
@@ -36,7 +38,7 @@ class PrusaLinkApi:
         starts: Starts,
         present: Present,
         pictures: PicturesApi,
-        challenge: Callable[[], str],
+        challenge: Callable[[IRequest], str],
         wall: Callable[[], float],
     ) -> None:
         self.form = form_of(challenge)

@@ -35,7 +35,7 @@ _STATUSES = {422: 400, 421: 403, 502: 503}
 """Where the real server has no such code."""
 
 
-def form_of(challenge: Callable[[], str]) -> Form:
+def form_of(challenge: Callable[[IRequest], str]) -> Form:
     """The form; ``challenge`` gives the value of WWW-Authenticate for who has no key, or a wrong one."""
 
     def answer(request: IRequest, status: int, body: ErrorBody, headers: Mapping[str, str]) -> Answer:
@@ -43,7 +43,7 @@ def form_of(challenge: Callable[[], str]) -> Form:
         if body.code == "forbidden" and not has_key(request):
             status = 401
         if status == 401 and body.code != "stale_nonce":  # that one brings its own
-            headers = {**headers, "WWW-Authenticate": challenge()}
+            headers = {**headers, "WWW-Authenticate": challenge(request)}
         if JSON in (header_of(request, "accept") or ""):
             error = PrusaLinkError(body.code, HTTPStatus(status).phrase, body.sentence)
             return Answer(status, msgspec.json.encode(error), headers=dict(headers))
