@@ -256,7 +256,7 @@ class _Tree(Resource):
                 request.finish()
 
         # What ``refused`` hands on is the end of a client that left.
-        answered.addErrback(refused, request, self._form_of(request)).addCallbacks(finish, lambda _: None)
+        answered.addErrback(_told, request, self._form_of).addCallbacks(finish, lambda _: None)
         return NOT_DONE_YET
 
 
@@ -304,7 +304,7 @@ def _handler(route: Route, access: Access, form_of: FormOf) -> Callable[..., Def
             return route.call(access, request, parts)
 
         answered: Deferred[Answer | IResource] = maybeDeferred(run)
-        answered.addErrback(refused, request, form_of(request))
+        answered.addErrback(_told, request, form_of)
         return answered.addCallback(lambda answer: write(request, answer) if isinstance(answer, Answer) else answer)
 
     return handle
@@ -323,9 +323,13 @@ def _unrouted(access: Access, form_of: FormOf, answer: Callable[[IRequest, Any, 
     return handle
 
 
+def _told(failure: Failure, request: IRequest, form_of: FormOf) -> Answer | Failure:
+    return refused(failure, request, form_of(request))
+
+
 def _refused(request: IRequest, form_of: FormOf) -> Answer:
     """The answer to the ``Refusal`` that is being handled."""
-    return cast(Answer, refused(Failure(), request, form_of(request)))
+    return cast(Answer, _told(Failure(), request, form_of))
 
 
 def _not_found(request: IRequest, failure: object, form: Form) -> Answer:

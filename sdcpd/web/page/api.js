@@ -4,7 +4,7 @@
 const PLACE = "sdcpd.key";
 let key = read(PLACE);
 
-export function read(place) {
+function read(place) {
   try {
     return localStorage.getItem(place) || "";
   } catch {

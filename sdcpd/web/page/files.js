@@ -4,7 +4,7 @@
 import { attempt, button, complain } from "./actions.js";
 import { ask, filePath } from "./api.js";
 import { question } from "./dialogs.js";
-import { follow, h, icon, name, show, tell } from "./dom.js";
+import { follow, h, icon, name, tell } from "./dom.js";
 import { discard, picture } from "./pictures.js";
 import { startDialog } from "./start.js";
 import { store } from "./store.js";

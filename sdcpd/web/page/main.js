@@ -2,7 +2,7 @@
 // One idea: the address after # says what is shown, so the back button works and a view can be kept as a bookmark;
 // everything that moves on the page moves because the store or the clock did.
 
-import { hasKey, keep, read } from "./api.js";
+import { hasKey, keep } from "./api.js";
 import { askKey, refresh } from "./dialogs.js";
 import { h, icon, set, show, tell } from "./dom.js";
 import { files } from "./files.js";
