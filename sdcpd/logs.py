@@ -34,6 +34,7 @@ __all__ = [
     "Journalled",
     "Recent",
     "console",
+    "listens",
     "logger",
     "observer_for",
     "set_level",
@@ -166,6 +167,11 @@ RECENT = Recent(2000)
 def logger(namespace: str) -> Logger:
     """A logger for one module, named as the module is."""
     return Logger(namespace=namespace, observer=_observer)
+
+
+def listens(level: str) -> bool:
+    """Whether lines of this level are kept at all: for who would otherwise make one for each request."""
+    return bool(LEVELS[level] >= _predicate.logLevelForNamespace("sdcpd"))
 
 
 def set_level(name: str) -> None:

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from sdcpd.config import Sdcpd
-from sdcpd.logs import LEVELS, Few, Journalled, Recent, logger, observer_for, set_level
+from sdcpd.logs import LEVELS, Few, Journalled, Recent, listens, logger, observer_for, set_level
 
 
 @implementer(ILogObserver)
@@ -89,6 +89,12 @@ class LevelTests(SynchronousTestCase):
         except ZeroDivisionError:
             self.log.failure("ours")
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_listens(self) -> None:
+        """Who asks whether a line would be kept is told what then happens to it."""
+        for name in LEVELS:
+            set_level(name)
+            self.assertEqual([level for level in LEVELS if listens(level)], self.levels(), name)
 
 
 class FewTests(SynchronousTestCase):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum, auto
-from functools import partial
 from http import HTTPStatus
 from io import BytesIO
 from urllib.parse import unquote_to_bytes
@@ -24,7 +23,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource
 
 from sdcpd.errors import Interrupted
-from sdcpd.logs import logger
+from sdcpd.logs import listens, logger
 from sdcpd.web.answer import secure, write
 from sdcpd.web.errors import ErrorBody, error_answer
 from sdcpd.web.redacted import redacted
@@ -390,10 +389,10 @@ class Site(server.Site):
         return [b"http/1.1"]
 
     def log(self, request: http.Request) -> None:
-        """One line for each answer, for who wants to see them."""
-        method, target = request.method.decode("ascii", "backslashreplace"), partial(redacted, request.uri)
-        words = {"peer": request.client, "code": request.code, "sent": request.sentLength}
-        _log.debug("{peer} {method} {target()} {code} {sent}", method=method, target=target, **words)
+        """One line for each answer, for who wants to see them; where nobody does, none is made."""
+        if listens("debug"):
+            method, path = request.method.decode("ascii", "backslashreplace"), redacted(request.uri)
+            _log.debug("{of.client} {method} {path} {of.code} {of.sentLength}", of=request, method=method, path=path)
 
 
 def _interrupted(body: Body, why: str) -> Interrupted:
