@@ -364,8 +364,7 @@ class Site(server.Site):
     with single slashes, none at its end. ``max_body`` bounds every other body; with 0 there must be none at all.
     """
 
-    noisy = False
-    max_body = MAX_SMALL_BODY
+    noisy, max_body = False, MAX_SMALL_BODY
     protocol = Channel  # type: ignore[assignment]  # Twisted's own is a proxy that would choose HTTP/2
     requestFactory = Request
 
