@@ -48,7 +48,7 @@ class Fitting:
 
     def _remember(self, index: FileIndex | None, md5: str) -> None:
         if index is not None and index.sliced is not None and not index.problem:
-            self._known[md5] = _Content(index.sliced, index.layers[-1].z if index.layers else None)
+            self._known[md5] = _Content(index.sliced, index.height)
 
     def _unread(self, failure: Failure, md5: str) -> None:
         failure.trap(StoreError)

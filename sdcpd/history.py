@@ -135,7 +135,7 @@ class History:
         if index is None or index.sliced is None or now is None or now.id != record.id:
             return
         self._indexes[record.printer] = index
-        planned, total = index.print_time_s, len(index.layers) or index.sliced.layer_count or 0
+        planned, total = index.print_time_s, index.layer_count or 0
         self._open[record.printer] = replace(now, planned_s=planned, total_layers=total)
         printer = self._fleet.find(record.printer)
         if printer is not None and printer.run is not None:

@@ -72,6 +72,16 @@ class FileIndex(Struct, frozen=True):
     print_time_s: int | None = None
     """Seconds that the file says or its layers add up to."""
 
+    @property
+    def height(self) -> float | None:
+        """Of the print, in mm: its last layer's, where the layers tell it, else what the head says."""
+        return (self.layers[-1].z if self.layers else None) or (self.sliced.height if self.sliced is not None else None)
+
+    @property
+    def layer_count(self) -> int | None:
+        """How many layers are listed, else what the head says."""
+        return len(self.layers) or (self.sliced.layer_count if self.sliced is not None else None)
+
 
 def read_index(path: str, size: int, key: CtbKey | None = None) -> FileIndex:
     """Read a whole file's head and layers; ``key`` opens encrypted ones. Blocks; raises ``OSError``."""

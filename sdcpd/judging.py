@@ -39,7 +39,7 @@ class Gate:
                 hint="Export it again, check the room on that disk, and send it again.",
             )
         if index.sliced is not None:
-            self.head(index.sliced, index.layers[-1].z if index.layers else None)
+            self.head(index.sliced, index.height)
 
 
 def target_of(printer: Printer) -> Target:

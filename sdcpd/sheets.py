@@ -93,9 +93,7 @@ def sliced_document(index: FileIndex) -> SlicedDocument | None:
     if sliced is None:
         return None
     own: dict[str, Any] = {name: getattr(sliced, name) for name in _PLAIN}
-    if index.layers:
-        own["layer_count"] = len(index.layers)
-        own["height"] = index.layers[-1].z or sliced.height
+    own["layer_count"], own["height"] = index.layer_count, index.height
     own["print_time_s"] = index.print_time_s or sliced.print_time_s
     thumbnails = tuple((preview.width, preview.height) for preview in sliced.previews)
     return SlicedDocument(**own, thumbnails=thumbnails, pictures=sliced.pictures_known and bool(index.layers))

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred, execute
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -71,6 +72,24 @@ class IndexTests(SynchronousTestCase):
             self.assertEqual((index.problem, len(index.layers)), ("", 4))
             assert index.sliced is not None
             self.assertEqual((index.sliced.resolution, index.size), ((16, 12), held.size))
+            self.assertEqual((index.layer_count, index.height), (4, index.layers[-1].z or index.sliced.height))
+
+    def test_without_layers(self) -> None:
+        """What the layers do not tell is taken from the head, and what that does not tell either is not known."""
+        held = self.held(vector(PLAIN[0]))
+        whole = read_index(held.path, held.size)
+        assert whole.sliced is not None
+        told = replace(whole.sliced, layer_count=7, height=3.5)
+        tall = [replace(layer, z=9.0) for layer in whole.layers]
+        flat = [replace(layer, z=None) for layer in whole.layers]
+        for layers, head, expected in (
+            (tall, told, (4, 9.0)),
+            (flat, told, (4, 3.5)),
+            ([], told, (7, 3.5)),
+            ([], None, (None, None)),
+        ):
+            index = replace(whole, sliced=head, layers=layers)
+            self.assertEqual((index.layer_count, index.height), expected)
 
     def test_once(self) -> None:
         """A file is read once: then it is in memory, after a restart in its index."""

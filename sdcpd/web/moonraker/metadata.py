@@ -73,17 +73,15 @@ class Metadata:
         sliced = index.sliced
         if sliced is None:
             return found
-        layers = sliced.layer_count or len(index.layers) or None
         first = index.layers[0].z if index.layers else None
-        last = index.layers[-1].z if index.layers else None
         told = {
             "slicer": sliced.slicer,
             "slicer_version": sliced.slicer_version,
             "layer_height": sliced.layer_height,
             "first_layer_height": first or sliced.layer_height,
-            "object_height": last if last is not None else sliced.height,
+            "object_height": index.height,
             "estimated_time": index.print_time_s,
-            "layer_count": layers,
+            "layer_count": index.layer_count or None,
             "resin_volume_ml": sliced.volume_ml,
             "exposure_time": sliced.exposure_s,
             "bottom_exposure_time": sliced.bottom_exposure_s,

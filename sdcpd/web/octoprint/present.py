@@ -61,9 +61,7 @@ class Present:
 
     async def _height(self, printer: Printer) -> float | None:
         index = await self._index(printer)
-        if index is None or index.sliced is None:
-            return None
-        return (index.layers[-1].z if index.layers else None) or index.sliced.height
+        return index.height if index is not None else None
 
     def bed(self, printer: Printer) -> Deferred[tuple[float, float, float] | None]:
         """The room that the selected file was sliced for: width, depth and height, in mm."""

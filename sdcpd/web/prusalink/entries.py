@@ -116,7 +116,7 @@ def _meta(index: FileIndex) -> dict[str, Any]:
     told = {
         "estimated_print_time": index.print_time_s,
         "layer_height": sliced.layer_height,
-        "max_layer_z": index.layers[-1].z if index.layers else sliced.height,
+        "max_layer_z": index.height,
         "exposure_time": sliced.exposure_s,
         "initial_exposure_time": sliced.bottom_exposure_s,
         "faded_layers": sliced.transition_layers,
