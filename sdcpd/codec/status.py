@@ -196,7 +196,7 @@ class _Kept:
         """Whether nothing more is kept."""
         return self._left <= 0
 
-    def text(self, text: str) -> str:
+    def shortened(self, text: str) -> str:
         """Its beginning."""
         self._left -= len(text[:_LONGEST]) // _AS_LONG_AS_A_VALUE
         return text[:_LONGEST]
@@ -205,12 +205,12 @@ class _Kept:
         """The same JSON value without what could hurt its keeper."""
         self._left -= 1
         if isinstance(value, str):
-            return self.text(value)
+            return self.shortened(value)
         if isinstance(value, int) and not isinstance(value, bool):
             return max(-_LARGEST, min(_LARGEST, value))
         if isinstance(value, dict):
             items = self._some(value.items(), depth)
-            return {self.text(str(key)): self.of(item, depth - 1) for key, item in items}
+            return {self.shortened(str(key)): self.of(item, depth - 1) for key, item in items}
         if isinstance(value, list):
             return [self.of(item, depth - 1) for item in self._some(value, depth)]
         return value
@@ -288,7 +288,7 @@ class _Reader:
 
     def _keep(self, key: str, value: object) -> None:
         if value is not None and len(self._extra) < _MOST and not self._kept.full:
-            self._extra[self._kept.text(self._prefix + key)] = self._kept.of(value)
+            self._extra[self._kept.shortened(self._prefix + key)] = self._kept.of(value)
 
 
 def status_from(found: Mapping[str, object]) -> Status:
