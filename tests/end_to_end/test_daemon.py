@@ -130,21 +130,3 @@ class BroadcastTests(SynchronousTestCase):
             with Daemon(directory, [], discovery=discovery) as daemon:
                 found = daemon.wait_for_printers(2)
                 self.assertEqual([p["address"] for p in found], [f"{printers.network}.2", f"{printers.network}.3"])
-
-
-@pytest.mark.end_to_end
-class UnreachableTests(SynchronousTestCase):
-    """A printer that answers by UDP but does not connect."""
-
-    def test_firewall(self) -> None:
-        """It is shown with our port, our address and the firewall as the likely cause, and comes back by itself."""
-        directory = Path(tempfile.mkdtemp(prefix="sdcpd-"))
-        self.addCleanup(shutil.rmtree, directory)
-        with Printers(directory, ["S3U-1.4.2"], "--scale", "100") as printers:
-            printers.ask("inject", fault="ignore-invitations", times=3)
-            with Daemon(directory, printers.targets) as daemon:
-                slug = "bench-1"
-                seen = daemon.wait_until(slug, lambda p: p["message"] and "Firewall?" in p["message"])
-                self.assertIn(str(daemon.ports["mqtt"][0]["port"]), seen[-1]["message"])
-                self.assertEqual(seen[-1]["reachability"], "stale")
-                daemon.wait_until(slug, lambda p: p["online"] and p["message"] is None)

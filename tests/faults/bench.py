@@ -38,7 +38,7 @@ from sdcpd.web.downloads import DownloadsSite
 from tests.end_to_end.processes import free_udp_port
 from tests.web.rig import Reply, Rig
 
-__all__ = ["HASTE", "FaultCase", "Raw"]
+__all__ = ["HASTE", "HUB", "FaultCase", "Raw"]
 
 reactor: Any = installed
 HASTE = 20.0

@@ -8,7 +8,7 @@ from itertools import pairwise
 from sdcpd.broker.printers import PRINTERS_LIMITS
 from sdcpd.simulator.settings import PrinterSpec, plan
 from tests.fakes import logged
-from tests.faults.bench import FaultCase
+from tests.faults.bench import HUB, FaultCase
 
 
 class LossyTests(FaultCase):
@@ -109,6 +109,26 @@ class IgnoredTests(FaultCase):
         self.assertEqual(self.happenings(), ["online"])
         times = [entry.time for entry in self.printer.log if entry.kind == "invitation"]
         self.assertGreaterEqual(min(b - a for a, b in pairwise(times)) * self.haste, 4.4)
+
+
+class FirewalledTests(FaultCase):
+    """F5, once more than the daemon insists."""
+
+    def prepare(self) -> None:
+        self.printer.inject("ignore-invitations", times=3)
+
+    async def arrive(self) -> None:
+        await self.until(lambda: self.shown().get("message"))
+
+    async def test_fourth(self) -> None:
+        """It is shown with our port, our address and the firewall as the likely cause, and comes back by itself."""
+        shown = self.shown()
+        for word in ("Firewall?", f"port {self.broker_port} at {HUB}", self.first):
+            self.assertIn(word, shown["message"])
+        self.assertEqual((shown["reachability"], self.printer.counts.kinds["invitation"]), ("stale", 3))
+        await self.until(lambda: self.shown()["online"])
+        self.assertIsNone(self.shown()["message"])
+        self.assertEqual(self.happenings(), ["unreachable_back", "online"])
 
 
 class OwnedTests(FaultCase):
