@@ -10,13 +10,16 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import nan
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from sdcpd.simulator.slicing import write_goo
 from tests.bench.processes import Bench, Child, fetch
-from tests.bench.table import Line, Scale, Table, say
+from tests.bench.rivals import Missing, nginx
+from tests.bench.table import Beside, Comparison, Scale, say
 
 __all__ = ["run", "uploads"]
 
@@ -85,8 +88,8 @@ def _best(found: list[_Moved]) -> _Moved:
     return _Moved(best.rate, max(moved.growth for moved in found), min(moved.cpu for moved in found))
 
 
-def run(scale: Scale) -> Table:
-    """Send and fetch the file, by the daemon and by the bare server, in turns."""
+def run(scale: Scale) -> Comparison:
+    """Send and fetch the file, by the daemon, by the bare server and by nginx, in turns."""
     with Bench() as bench:
         size = scale.file
         free = shutil.disk_usage(bench.directory).free
@@ -102,31 +105,51 @@ def run(scale: Scale) -> Table:
         place.mkdir()
         server, bare_port = bench.ceiling("files", str(place))
         fetch(bare_port, "/")
+        rivals: list[tuple[str, Child, str]] = [
+            ("sdcpd", daemon, f"http://127.0.0.1:{port}/v1/files/large.goo"),
+            ("bare", server, f"http://127.0.0.1:{bare_port}/received"),
+        ]
+        try:
+            other, other_port = nginx(bench)
+        except Missing as error:
+            say(f"files: without nginx, {error}")
+        else:
+            rivals.append(("nginx", other, f"http://127.0.0.1:{other_port}/large.goo"))
         daemon.settle(5.0)
-        ours: list[tuple[_Moved, _Moved]] = []
-        bare: list[tuple[_Moved, _Moved]] = []
+        found: dict[str, list[tuple[_Moved, _Moved]]] = {name: [] for name, _, _ in rivals}
         for turn in range(_TURNS):
-            say(f"files: {size / 1e6:,.0f} MB to bare twisted.web and back, {turn + 1} of {_TURNS}")
-            url = f"http://127.0.0.1:{bare_port}/received"
-            bare.append(_both(bench, server, size, source, url, url))
-            (place / "received").unlink()
-            say(f"files: {size / 1e6:,.0f} MB to sdcpd and back, {turn + 1} of {_TURNS}")
-            url = f"http://127.0.0.1:{port}/v1/files/large.goo"
-            ours.append(_both(bench, daemon, size, source, url, url))
-            fetch(port, "/v1/files/large.goo", method="DELETE")
-    up, down = (_best([pair[way] for pair in ours]) for way in (0, 1))
-    bare_up, bare_down = (_best([pair[way] for pair in bare]) for way in (0, 1))
-    gigabytes = size / 1e9
-    return Table(
+            for name, child, url in rivals:
+                say(f"files: {size / 1e6:,.0f} MB to {name} and back, {turn + 1} of {_TURNS}")
+                found[name].append(_both(bench, child, size, source, url, url))
+                if name == "bare":
+                    (place / "received").unlink()
+                else:
+                    fetch(urlsplit(url).port or 0, urlsplit(url).path, method="DELETE")
+    return _table(
+        size,
+        {name: (_best([up for up, _ in pairs]), _best([down for _, down in pairs])) for name, pairs in found.items()},
+    )
+
+
+def _table(size: int, found: dict[str, tuple[_Moved, _Moved]]) -> Comparison:
+    nothing = _Moved(nan, 0, nan)
+    up, down = ([found.get(name, (nothing, nothing))[way] for name in ("sdcpd", "bare", "nginx")] for way in (0, 1))
+    lines: list[Beside] = []
+    for what, moved in (("upload", up), ("download", down)):
+        lines += (
+            Beside(what, tuple(one.rate for one in moved), "MB/s", True, (0, 0.5)),
+            Beside(f"{what}: CPU", tuple(one.cpu * 1e9 / size for one in moved), "s/GB", False),
+            Beside(
+                f"{what}: memory growth", (moved[0].growth / 1e6, moved[1].growth / 1e6, nan), "MB", False, budget=10.0
+            ),
+        )
+    return Comparison(
         f"files: one of {size / 1e6:,.0f} MB",
-        "twisted.web that writes, hashes (MD5) and syncs the streamed body; static.File for the download",
+        "twisted.web that writes, hashes (MD5) and syncs the streamed body, and static.File for the download",
+        ("sdcpd", "bare", "nginx"),
+        tuple(lines),
         (
-            Line("upload", up.rate, "MB/s", bare_up.rate),
-            Line("upload: CPU", up.cpu / gigabytes, "s/GB", bare_up.cpu / gigabytes),
-            Line("upload: memory growth", up.growth / 1e6, "MB", bare_up.growth / 1e6, 10.0),
-            Line("download", down.rate, "MB/s", bare_down.rate),
-            Line("download: CPU", down.cpu / gigabytes, "s/GB", bare_down.cpu / gigabytes),
-            Line("download: memory growth", down.growth / 1e6, "MB", bare_down.growth / 1e6, 10.0),
+            f"Wall time of curl from start to end, the better of {_TURNS}; each upload but nginx's ends with fsync.",
+            "nginx (one process) neither hashes what it receives nor waits for the disk, and sends by sendfile.",
         ),
-        (f"Wall time from the start of curl to its end, the better of {_TURNS}; each upload ends with fsync.",),
     )

@@ -1,6 +1,6 @@
-"""The MQTT servers that sdcpd is compared with: installed if they can be, and started with a configuration of ours.
+"""The servers that sdcpd is compared with: installed if they can be, and started with a configuration of ours.
 
-One decision: each is set up as its friends would for this load: no statistics, no limits, TCP_NODELAY, and as little
+One decision: each is set up as its friends would for this load: no statistics, no limits, no delays, and as little
 log as it can be told to write. amqtt is installed beside the virtual environment, not into it; it stays in ``build/``.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from tests.bench.processes import Bench, Child
 from tests.bench.table import say
 
-__all__ = ["Missing", "amqtt", "mosquitto"]
+__all__ = ["Missing", "amqtt", "mosquitto", "nginx"]
 
 # With any limit of messages in flight 2.0.11 stops delivering to this subscriber at QoS 1 and 2 after a while.
 _MOSQUITTO = """\
@@ -43,6 +43,31 @@ listeners:
 plugins:
   amqtt.plugins.authentication.AnonymousAuthPlugin:
     allow_anonymous: true
+"""
+# One process, as sdcpd is. It neither hashes what it receives nor waits for the disk.
+_NGINX = """\
+daemon off;
+master_process off;
+user {user};
+pid {place}/nginx.pid;
+error_log stderr crit;
+events {{ }}
+http {{
+    access_log off;
+    sendfile on;
+    tcp_nopush on;
+    client_max_body_size 0;
+    client_body_temp_path {place}/arriving;
+    proxy_temp_path {place}/unused;
+    fastcgi_temp_path {place}/unused;
+    uwsgi_temp_path {place}/unused;
+    scgi_temp_path {place}/unused;
+    server {{
+        listen 127.0.0.1:{port};
+        root {place}/files;
+        dav_methods PUT DELETE;
+    }}
+}}
 """
 _AMQTT_AT = Path(__file__).resolve().parents[2] / "build" / "bench" / "amqtt"
 
@@ -73,17 +98,23 @@ def _installed(program: str) -> str | None:
     return shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/local/sbin")
 
 
+def _of_debian(name: str) -> str:
+    """The program of this package of Debian, installed if root asks for it; ``Missing`` if it is not to be had."""
+    program = _installed(name)
+    if program is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        say(f"installing {name} (apt-get install -y {name})")
+        subprocess.run(["apt-get", "install", "-y", "-qq", name], stdout=subprocess.DEVNULL, check=False)
+        if Path("/run/systemd/system").exists():  # Debian starts what it installs; nobody asked for that
+            subprocess.run(["systemctl", "disable", "--quiet", "--now", name], check=False)
+        program = _installed(name)
+    if program is None:
+        raise Missing(f"not installed (apt-get install {name})")
+    return program
+
+
 def mosquitto(bench: Bench) -> tuple[Child, int]:
     """Debian's mosquitto, and its port."""
-    program = _installed("mosquitto")
-    if program is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        say("installing mosquitto (apt-get install -y mosquitto)")
-        subprocess.run(["apt-get", "install", "-y", "-qq", "mosquitto"], stdout=subprocess.DEVNULL, check=False)
-        if Path("/run/systemd/system").exists():  # Debian starts what it installs; nobody asked for that
-            subprocess.run(["systemctl", "disable", "--quiet", "--now", "mosquitto"], check=False)
-        program = _installed("mosquitto")
-    if program is None:
-        raise Missing("not installed (apt-get install mosquitto)")
+    program = _of_debian("mosquitto")
     port = _free_port()
     config = bench.directory / "mosquitto.conf"
     config.write_text(_MOSQUITTO.format(port=port, user=getpass.getuser()))
@@ -104,3 +135,13 @@ def amqtt(bench: Bench) -> tuple[Child, int]:
     config.write_text(_AMQTT.format(port=port))
     command = [sys.executable, str(program), "-c", str(config)]
     return _started(bench.rival("amqtt", command, {"PYTHONPATH": str(_AMQTT_AT)}), port)
+
+
+def nginx(bench: Bench) -> tuple[Child, int]:
+    """Debian's nginx, and its port: files are sent and fetched at any name."""
+    program = _of_debian("nginx")
+    place, port = bench.directory / "nginx", _free_port()
+    (place / "files").mkdir(parents=True)
+    config = place / "nginx.conf"
+    config.write_text(_NGINX.format(port=port, user=getpass.getuser(), place=place))
+    return _started(bench.rival("nginx", [program, "-p", str(place), "-e", "stderr", "-c", str(config)]), port)
