@@ -2,24 +2,13 @@ from __future__ import annotations
 
 from sdcpd.codec.status import Status
 from sdcpd.errors import NotNow, PrinterOffline
-from sdcpd.fleet import Printer
 from sdcpd.jobs import Wish
 from sdcpd.progress import JobState
 from sdcpd.stops import halted, stopped
-from tests.web.rig import SATURN, WebCase, printing
+from tests.web.rig import SATURN, IdleCase, printing
 
 
-class StopsTests(WebCase):
-    def setUp(self) -> None:
-        super().setUp()
-        self.rig.announce()
-        self.link = self.rig.connect()
-        self.rig.publish(Status((0,)))
-
-    @property
-    def printer(self) -> Printer:
-        return self.rig.fleet.get(SATURN)
-
+class StopsTests(IdleCase):
     def test_print(self) -> None:
         """A print is stopped when the board has said so, and not a moment earlier."""
         self.rig.publish(printing(3))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import quote
 
 from msgspec.structs import asdict
 from twisted.internet.address import IPv4Address
@@ -38,6 +39,7 @@ from sdcpd.keys import Keys
 from sdcpd.links import Links, Session
 from sdcpd.logs import set_level
 from sdcpd.machine import Machine
+from sdcpd.names import base_name
 from sdcpd.offers import Offers
 from sdcpd.orders import Orders
 from sdcpd.pictures import Pictures
@@ -53,6 +55,9 @@ T = TypeVar("T")
 EPOCH = 1_786_000_000.0
 SATURN = "0001D2AB12CD34EF"
 MARS = "00FF99aabbcc0011"
+P = "/printers/saturn-3-ultra"
+"""Where the clients of one printer find the Saturn."""
+TRUSTED = '[access.trusted]\n"127.0.0.0/8" = ["view", "upload", "queue", "control", "plate"]\n'
 
 SECURE = {
     "x-content-type-options": "nosniff",
@@ -404,6 +409,30 @@ class WebCase(SynchronousTestCase):
         return reply.error
 
 
+class IdleCase(WebCase):
+    """One Saturn, connected and idle; loopback may do what a slicer may."""
+
+    config = TRUSTED
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.rig.announce()
+        self.link = self.rig.connect()
+        self.rig.publish(Status((0,)))
+
+    @property
+    def printer(self) -> Printer:
+        return self.rig.fleet.get(SATURN)
+
+    def clear(self) -> None:
+        """Somebody looked: the plate is clear."""
+        self.rig.jobs.plates.confirm(self.printer, self.printer.plate.revision, "a test")
+
+    def complete(self, name: str = "plate.goo") -> None:
+        """A print has ended well."""
+        self.rig.publish(Status((0,), 0, PrintInfo(16, 100, 100, 100_000, 100_000, 0, name)))
+
+
 class Exchange(Protocol):
     """A client that sends one request and reads until the server closes; a slow one stops after the first bytes."""
 
@@ -476,3 +505,29 @@ class RealCase(TestCase):
         """One whole request."""
         data = await self.connect(port, method, target, headers, slow=False, **more).done
         return replies(data, method == "HEAD")[0]
+
+
+class DownloadCase(RealCase):
+    """A stored file leaves, whichever route it is asked for by."""
+
+    async def check_download(self, name: str, *paths: str) -> None:
+        """From each path it comes whole or in part, as an attachment, with its identity, and not twice."""
+        rig = Rig(self.directory, TRUSTED, clock=self.reactor)
+        rig.announce()
+        port = self.listen(rig.site)
+        content = goo(b"b")
+        arriving = rig.store.begin(name, None)
+        arriving.write(content)
+        await arriving.finish()
+        for path in paths:
+            whole = await self.exchange(port, "GET", path)
+            self.assertEqual((whole.status, whole.body, whole.headers["etag"]), (200, content, f'"{md5(content)}"'))
+            called = f"attachment; filename*=UTF-8''{quote(base_name(name))}"
+            self.assertEqual(whole.headers["content-disposition"], called)
+            part = await self.exchange(port, "GET", path, {"Range": "bytes=4-7"})
+            self.assertEqual((part.status, part.body), (206, content[4:8]))
+            self.assertEqual((await self.exchange(port, "GET", path, {"Range": "bytes=99999999-"})).status, 416)
+            again = await self.exchange(port, "GET", path, {"If-None-Match": whole.headers["etag"]})
+            self.assertEqual((again.status, again.body), (304, b""))
+            head = await self.exchange(port, "HEAD", path)
+            self.assertEqual(head.headers["content-length"], str(len(content)))

@@ -12,8 +12,7 @@ from twisted.cred.credentials import DigestCredentialFactory
 
 from sdcpd.keys import REALM
 from sdcpd.web.digest import LIFE, MOST, WINDOW, Digests, is_ours
-from tests.web.prusalink.rig import P
-from tests.web.rig import MARS, Reply, WebCase, goo
+from tests.web.rig import MARS, P, Reply, WebCase, goo
 
 AWAY = "203.0.113.5"
 PATH = f"{P}/sl1/api/version"

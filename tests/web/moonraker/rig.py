@@ -5,24 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sdcpd.codec.status import PrintInfo, Status
 from tests.web.forms import FORM, form
-from tests.web.rig import SATURN, Reply, WebCase, goo
-
-TRUSTED = '[access.trusted]\n"127.0.0.0/8" = ["view", "upload", "queue", "control", "plate"]\n'
-P = "/printers/saturn-3-ultra"
+from tests.web.rig import IdleCase, P, Reply, goo
 
 
-class MoonrakerCase(WebCase):
-    """One printer, connected and idle; loopback may do what a slicer may."""
-
-    config = TRUSTED
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.rig.announce()
-        self.link = self.rig.connect()
-        self.rig.publish(Status((0,)))
+class MoonrakerCase(IdleCase):
+    """Its answers and refusals, in this dialect."""
 
     def result(self, reply: Reply, status: int = 200) -> Any:
         """What a good answer wraps."""
@@ -56,12 +44,3 @@ class MoonrakerCase(WebCase):
         asked = {"jsonrpc": "2.0", "method": method, "id": number}
         body = json.dumps(asked if params is None else {**asked, "params": params}).encode()
         return self.post("server/jsonrpc", body, {"Content-Type": "application/json"}).json
-
-    def clear(self) -> None:
-        """Somebody looked: the plate is clear."""
-        plate = self.rig.fleet.get(SATURN).plate
-        self.rig.jobs.plates.confirm(self.rig.fleet.get(SATURN), plate.revision, "a test")
-
-    def complete(self) -> None:
-        """A print has ended well."""
-        self.rig.publish(Status((0,), 0, PrintInfo(16, 100, 100, 100_000, 100_000, 0, "plate.goo")))

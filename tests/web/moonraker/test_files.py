@@ -11,8 +11,8 @@ from sdcpd.pictures import MOST_WAITING
 from sdcpd.wishes import Wish
 from tests.codec.vectors import vector
 from tests.web.forms import FORM, form
-from tests.web.moonraker.rig import TRUSTED, MoonrakerCase, P
-from tests.web.rig import EPOCH, MARS, SATURN, RealCase, Rig, goo, md5, printing
+from tests.web.moonraker.rig import MoonrakerCase
+from tests.web.rig import EPOCH, MARS, SATURN, DownloadCase, P, goo, md5, printing
 
 STRANGER = "203.0.113.5"
 
@@ -298,21 +298,9 @@ class ShelfTests(MoonrakerCase):
         self.rig.publish(Status((0,)))
 
 
-class DownloadTests(RealCase):
+class DownloadTests(DownloadCase):
     """How files leave, on a real connection."""
 
     async def test_download(self) -> None:
         """A file comes whole or in part, as an attachment, with its identity."""
-        rig = Rig(self.directory, TRUSTED, clock=self.reactor)
-        rig.announce()
-        port = self.listen(rig.site)
-        upload = rig.store.begin("minis/b.goo", None)
-        upload.write(goo(b"b"))
-        await upload.finish()
-        path = f"{P}/server/files/gcodes/minis/b.goo"
-        whole = await self.exchange(port, "GET", path)
-        self.assertEqual((whole.status, whole.body, whole.headers["etag"]), (200, goo(b"b"), f'"{md5(goo(b"b"))}"'))
-        self.assertIn("attachment", whole.headers["content-disposition"])
-        part = await self.exchange(port, "GET", path, {"Range": "bytes=4-7"})
-        self.assertEqual((part.status, part.body), (206, goo(b"b")[4:8]))
-        self.assertEqual((await self.exchange(port, "GET", path, {"Range": "bytes=99999999-"})).status, 416)
+        await self.check_download("minis/b.goo", f"{P}/server/files/gcodes/minis/b.goo")

@@ -5,8 +5,8 @@ from typing import Any
 
 from sdcpd.codec.status import PrintInfo, Status
 from sdcpd.fleet import Reachability
-from tests.web.moonraker.rig import MoonrakerCase, P
-from tests.web.rig import MARS, SATURN, printing, transferring
+from tests.web.moonraker.rig import MoonrakerCase
+from tests.web.rig import MARS, SATURN, P, printing, transferring
 
 
 class StateTests(MoonrakerCase):

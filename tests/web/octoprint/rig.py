@@ -5,31 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sdcpd.codec.status import PrintInfo, Status
 from sdcpd.files import StoredFile
-from sdcpd.fleet import Printer
 from sdcpd.web.octoprint import OctoPrintApi
-from tests.web.rig import SATURN, Reply, WebCase, goo
+from tests.web.rig import IdleCase, P, Reply, goo
 
-TRUSTED = '[access.trusted]\n"127.0.0.0/8" = ["view", "upload", "queue", "control", "plate"]\n'
-P = "/printers/saturn-3-ultra"
 JSON = {"Content-Type": "application/json"}
 
 
-class OctoPrintCase(WebCase):
-    """One printer, connected and idle; loopback may do what a slicer may."""
-
-    config = TRUSTED
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.rig.announce()
-        self.link = self.rig.connect()
-        self.rig.publish(Status((0,)))
-
-    @property
-    def printer(self) -> Printer:
-        return self.rig.fleet.get(SATURN)
+class OctoPrintCase(IdleCase):
+    """Its answers and refusals, in this dialect."""
 
     @property
     def api(self) -> OctoPrintApi:
@@ -63,15 +47,6 @@ class OctoPrintCase(WebCase):
         """A file that was uploaded."""
         self.rig.put(name, goo() if content is None else content)
         return self.rig.store.get(name)
-
-    def clear(self) -> None:
-        """Somebody looked: the plate is clear."""
-        plate = self.printer.plate
-        self.rig.jobs.plates.confirm(self.printer, plate.revision, "a test")
-
-    def complete(self, name: str = "plate.goo") -> None:
-        """A print has ended well."""
-        self.rig.publish(Status((0,), 0, PrintInfo(16, 100, 100, 100_000, 100_000, 0, name)))
 
     def switch_off(self) -> None:
         """Nothing is heard of the printer any more."""

@@ -10,8 +10,8 @@ from sdcpd.errors import Unrecorded
 from sdcpd.web.access import FAILURES
 from sdcpd.web.pairing import DECIDE_WITHIN, MOST, MOST_PER_ADDRESS, POLL_WITHIN, TRIES
 from tests.fakes import logged
-from tests.web.octoprint.rig import JSON, OctoPrintCase, P
-from tests.web.rig import MARS, SATURN, Pending, Reply
+from tests.web.octoprint.rig import JSON, OctoPrintCase
+from tests.web.rig import MARS, SATURN, P, Pending, Reply
 
 AWAY = "203.0.113.5"
 APP = "192.168.1.77"

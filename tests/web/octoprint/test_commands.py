@@ -4,8 +4,8 @@ import json
 
 from sdcpd.codec.status import Status
 from sdcpd.web.octoprint.commands import NO_GCODE
-from tests.web.octoprint.rig import JSON, OctoPrintCase, P
-from tests.web.rig import Reply, printing
+from tests.web.octoprint.rig import JSON, OctoPrintCase
+from tests.web.rig import P, Reply, printing
 
 PAUSE, STOP, RESUME = 129, 130, 131
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from sdcpd.codec.status import Status
 from sdcpd.fleet import Reachability
-from tests.web.octoprint.rig import OctoPrintCase, P
-from tests.web.rig import SATURN, Reply, printing, transferring
+from tests.web.octoprint.rig import OctoPrintCase
+from tests.web.rig import SATURN, P, Reply, printing, transferring
 
 
 class ConnectionTests(OctoPrintCase):

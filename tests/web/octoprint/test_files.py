@@ -7,8 +7,8 @@ from sdcpd.files import Limits
 from sdcpd.records import PrintRecord, PrintResult
 from sdcpd.web.octoprint.form import NOT_FOUND
 from sdcpd.wishes import Wish
-from tests.web.octoprint.rig import TRUSTED, OctoPrintCase, P
-from tests.web.rig import EPOCH, SATURN, RealCase, Reply, Rig, goo, md5, printing, transferring
+from tests.web.octoprint.rig import OctoPrintCase
+from tests.web.rig import EPOCH, SATURN, DownloadCase, P, Reply, goo, md5, printing, transferring
 
 STRANGER = "203.0.113.5"
 HERE = f"http://hub.local{P}"
@@ -254,22 +254,9 @@ class DeleteTests(FilesCase):
         self.assertEqual(len(self.names()), 3)
 
 
-class DownloadTests(RealCase):
+class DownloadTests(DownloadCase):
     """How files leave, on a real connection."""
 
     async def test_download(self) -> None:
         """A file comes whole or in part, as an attachment, with its identity."""
-        rig = Rig(self.directory, TRUSTED, clock=self.reactor)
-        rig.announce()
-        port = self.listen(rig.site)
-        upload = rig.store.begin("minis/Größe.goo", None)
-        upload.write(goo(b"b"))
-        await upload.finish()
-        path = f"{P}/downloads/files/local/minis/Gr%C3%B6%C3%9Fe.goo"
-        whole = await self.exchange(port, "GET", path)
-        self.assertEqual((whole.status, whole.body, whole.headers["etag"]), (200, goo(b"b"), f'"{md5(goo(b"b"))}"'))
-        self.assertEqual(whole.headers["content-disposition"], "attachment; filename*=UTF-8''Gr%C3%B6%C3%9Fe.goo")
-        part = await self.exchange(port, "GET", path, {"Range": "bytes=4-7"})
-        self.assertEqual((part.status, part.body), (206, goo(b"b")[4:8]))
-        self.assertEqual((await self.exchange(port, "GET", path, {"Range": "bytes=99999999-"})).status, 416)
-        self.assertEqual((await self.exchange(port, "HEAD", path)).headers["content-length"], str(len(goo(b"b"))))
+        await self.check_download("minis/Größe.goo", f"{P}/downloads/files/local/minis/Gr%C3%B6%C3%9Fe.goo")

@@ -10,7 +10,8 @@ from sdcpd.plate import PlateNotClear
 from sdcpd.records import Plate
 from sdcpd.web.errors import ErrorBody, Refusal, refused, verdict
 from sdcpd.web.octoprint.form import NO_PERMISSION, NOT_OPERATIONAL, OCTOPRINT, no, said
-from tests.web.octoprint.rig import OctoPrintCase, P
+from tests.web.octoprint.rig import OctoPrintCase
+from tests.web.rig import P
 
 
 class SaidTests(SynchronousTestCase):

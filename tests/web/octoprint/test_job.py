@@ -6,8 +6,8 @@ from typing import Any
 from sdcpd.codec.status import PrintInfo, Status
 from sdcpd.files import wire_name
 from sdcpd.progress import JobState
-from tests.web.octoprint.rig import JSON, OctoPrintCase, P
-from tests.web.rig import EPOCH, Pending, Reply, goo, printing, transferring
+from tests.web.octoprint.rig import JSON, OctoPrintCase
+from tests.web.rig import EPOCH, P, Pending, Reply, goo, printing, transferring
 
 START, PAUSE, STOP, RESUME, DOWNLOAD = 128, 129, 130, 131, 256
 NEITHER = "Printer is neither printing nor paused, '{}' command cannot be performed"

@@ -5,8 +5,8 @@ from typing import Any
 from sdcpd.codec.status import PrintInfo, Status
 from sdcpd.web.octoprint.form import NOT_OPERATIONAL
 from sdcpd.web.octoprint.printer import NO_BED, NO_CHAMBER, NO_HEAD, NO_SD, NO_TOOL
-from tests.web.octoprint.rig import JSON, OctoPrintCase, P
-from tests.web.rig import EPOCH, printing
+from tests.web.octoprint.rig import JSON, OctoPrintCase
+from tests.web.rig import EPOCH, P, printing
 
 BUSY = "Printer is not operational or currently printing"
 WARM = Status((0,), extra={"TempOfBox": 28.5})

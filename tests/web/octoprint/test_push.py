@@ -15,8 +15,8 @@ from sdcpd.scopes import granted
 from sdcpd.web.client import Client as AccessClient
 from sdcpd.web.octoprint.logins import user_of
 from sdcpd.web.sockjs.sessions import MOST
-from tests.web.octoprint.rig import JSON, OctoPrintCase, P
-from tests.web.rig import MARS, head, printing
+from tests.web.octoprint.rig import JSON, OctoPrintCase
+from tests.web.rig import MARS, P, head, printing
 from tests.web.sockjs.rig import Client, Reading
 
 STRANGER = "203.0.113.5"

@@ -4,9 +4,9 @@ from typing import Any
 
 from sdcpd.codec.status import Status
 from sdcpd.files import wire_name
-from tests.web.octoprint.rig import JSON, OctoPrintCase, P
+from tests.web.octoprint.rig import JSON, OctoPrintCase
 from tests.web.octoprint.test_table import ROWS, STRANGER, filled
-from tests.web.rig import printing
+from tests.web.rig import P, printing
 
 READABLE = [filled(path) for method, path, _, status in ROWS if method == "GET" and status == 200]
 

@@ -4,8 +4,8 @@ from sdcpd.codec.status import Status
 from sdcpd.files import StoredFile, wire_name
 from sdcpd.jobs import Wish
 from sdcpd.web.octoprint.selection import Selection
-from tests.web.octoprint.rig import OctoPrintCase, P
-from tests.web.rig import goo, printing
+from tests.web.octoprint.rig import OctoPrintCase
+from tests.web.rig import P, goo, printing
 
 
 class SelectionTests(OctoPrintCase):

@@ -6,8 +6,8 @@ from typing import Any
 from sdcpd.codec.status import Status
 from sdcpd.files import wire_name
 from sdcpd.web.octoprint.host import Flavour
-from tests.web.octoprint.rig import OctoPrintCase, P
-from tests.web.rig import MARS, printing
+from tests.web.octoprint.rig import OctoPrintCase
+from tests.web.rig import MARS, P, printing
 
 
 class VersionTests(OctoPrintCase):

@@ -5,8 +5,8 @@ from typing import Any
 from sdcpd.files import Limits
 from sdcpd.wishes import Wish
 from tests.web.forms import FORM, form
-from tests.web.octoprint.rig import JSON, OctoPrintCase, P
-from tests.web.rig import SATURN, Reply, goo, md5, printing
+from tests.web.octoprint.rig import JSON, OctoPrintCase
+from tests.web.rig import SATURN, P, Reply, goo, md5, printing
 
 STRANGER = "203.0.113.5"
 HERE = f"http://hub.local{P}"

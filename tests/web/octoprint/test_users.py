@@ -3,8 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 from sdcpd.web.octoprint.form import NO_PERMISSION
-from tests.web.octoprint.rig import OctoPrintCase, P
-from tests.web.rig import Reply
+from tests.web.octoprint.rig import OctoPrintCase
+from tests.web.rig import P, Reply
 
 STRANGER = "203.0.113.5"
 

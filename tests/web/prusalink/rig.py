@@ -4,25 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from sdcpd.codec.status import PrintInfo, Status
-from tests.web.rig import SATURN, Reply, WebCase, goo
+from tests.web.rig import IdleCase, P, Reply, goo
 
-TRUSTED = '[access.trusted]\n"127.0.0.0/8" = ["view", "upload", "queue", "control", "plate"]\n'
-P = "/printers/saturn-3-ultra"
 JSON = {"Accept": "application/json"}
 YES = "?1"
 
 
-class PrusaLinkCase(WebCase):
-    """One printer, connected and idle; loopback may do what a slicer may."""
-
-    config = TRUSTED
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.rig.announce()
-        self.link = self.rig.connect()
-        self.rig.publish(Status((0,)))
+class PrusaLinkCase(IdleCase):
+    """Its answers and refusals, in this dialect."""
 
     def get(self, path: str, **more: Any) -> Any:
         """A good answer's document."""
@@ -48,12 +37,3 @@ class PrusaLinkCase(WebCase):
     def number(self) -> int:
         """The present print's number."""
         return int(self.get("job")["id"])
-
-    def clear(self) -> None:
-        """Somebody looked: the plate is clear."""
-        plate = self.rig.fleet.get(SATURN).plate
-        self.rig.jobs.plates.confirm(self.rig.fleet.get(SATURN), plate.revision, "a test")
-
-    def complete(self) -> None:
-        """A print has ended well."""
-        self.rig.publish(Status((0,), 0, PrintInfo(16, 100, 100, 100_000, 100_000, 0, "plate.goo")))

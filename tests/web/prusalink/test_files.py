@@ -2,13 +2,11 @@ from __future__ import annotations
 
 import struct
 
-from twisted.internet.defer import Deferred
-
 from sdcpd.codec.status import PrintInfo, Status
 from sdcpd.files import StoredFile
 from tests.codec.vectors import vector
-from tests.web.prusalink.rig import TRUSTED, YES, P, PrusaLinkCase
-from tests.web.rig import MARS, SATURN, RealCase, Rig, goo, md5, printing
+from tests.web.prusalink.rig import YES, PrusaLinkCase
+from tests.web.rig import MARS, SATURN, DownloadCase, P, goo, md5, printing
 
 
 class ListTests(PrusaLinkCase):
@@ -81,28 +79,14 @@ class ListTests(PrusaLinkCase):
         self.assertIn("no thumbnail", self.refused(self.ask("GET", "files/local/plate.goo/thumbnail.png"), 404))
 
 
-class DownloadTests(RealCase):
+class DownloadTests(DownloadCase):
     """The bytes of a file."""
 
-    def test_raw(self) -> Deferred[None]:
+    async def test_raw(self) -> None:
         """A file comes whole or in part from where its entry refers to, also at a twin."""
-        return Deferred.fromCoroutine(self.raw())
-
-    async def raw(self) -> None:
-        rig = Rig(self.directory, TRUSTED, clock=self.reactor)
-        rig.announce()
-        port = self.listen(rig.site)
-        arriving = rig.store.begin("minis/b.goo", None)
-        arriving.write(goo())
-        await arriving.finish()
-        for place in ("", "/sl1"):
-            path = f"{P}{place}/api/v1/files/local/minis/b.goo/raw"
-            whole = await self.exchange(port, "GET", path)
-            self.assertEqual((whole.status, whole.body), (200, goo()))
-            part = await self.exchange(port, "GET", path, {"Range": "bytes=4-7"})
-            self.assertEqual((part.status, part.body), (206, goo()[4:8]))
-            again = await self.exchange(port, "GET", path, {"If-None-Match": whole.headers["etag"]})
-            self.assertEqual(again.status, 304)
+        await self.check_download(
+            "minis/b.goo", *(f"{P}{place}/api/v1/files/local/minis/b.goo/raw" for place in ("", "/sl1"))
+        )
 
 
 class PrintTests(PrusaLinkCase):

@@ -5,8 +5,8 @@ import json
 from sdcpd.codec.status import PrintInfo, Status
 from sdcpd.files import Limits
 from sdcpd.fleet import Reachability
-from tests.web.prusalink.rig import P, PrusaLinkCase
-from tests.web.rig import SATURN, goo, printing, transferring
+from tests.web.prusalink.rig import PrusaLinkCase
+from tests.web.rig import SATURN, P, goo, printing, transferring
 
 
 class StorageTests(PrusaLinkCase):

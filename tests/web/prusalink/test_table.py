@@ -3,8 +3,8 @@ from __future__ import annotations
 import re
 
 from sdcpd.web.prusalink.form import PrusaLinkError
-from tests.web.prusalink.rig import JSON, YES, P, PrusaLinkCase
-from tests.web.rig import SATURN
+from tests.web.prusalink.rig import JSON, YES, PrusaLinkCase
+from tests.web.rig import SATURN, P
 
 STRANGER = "203.0.113.5"
 ROWS: tuple[tuple[str, str, str, int], ...] = (

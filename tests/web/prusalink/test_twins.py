@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from tests.web.forms import FORM, form
-from tests.web.prusalink.rig import P, PrusaLinkCase
-from tests.web.rig import MARS, goo
+from tests.web.prusalink.rig import PrusaLinkCase
+from tests.web.rig import MARS, P, goo
 
 
 class TwinTests(PrusaLinkCase):

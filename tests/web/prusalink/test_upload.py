@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from sdcpd.files import Limits
-from tests.web.prusalink.rig import YES, P, PrusaLinkCase
-from tests.web.rig import SATURN, goo, md5, printing
+from tests.web.prusalink.rig import YES, PrusaLinkCase
+from tests.web.rig import SATURN, P, goo, md5, printing
 
 
 class UploadTests(PrusaLinkCase):
