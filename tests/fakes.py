@@ -49,6 +49,7 @@ HOME = "192.0.2.31"
 WALL = 1_700_000_000.0
 GOO = goo_file(b"layers" * 100)
 T = TypeVar("T")
+J = TypeVar("J", bound=Jobs)
 
 JsonObject = dict[str, Any]
 
@@ -466,6 +467,30 @@ def at_once(function: Callable[..., T], *args: object) -> Deferred[T]:
     return execute(function, *args)
 
 
+class Pool:
+    """An ``Offload`` that works at once, or while it is ``slow`` when it is told to."""
+
+    def __init__(self, *, slow: bool = False) -> None:
+        self.slow = slow
+        self.begun: list[Callable[[], object]] = []
+
+    def __call__(self, function: Callable[..., T], *args: object) -> Deferred[T]:
+        if not self.slow:
+            return execute(function, *args)
+        done: Deferred[T] = Deferred()
+        self.begun.append(lambda: execute(function, *args).chainDeferred(done))
+        return done
+
+    def work(self) -> None:
+        """Do what was begun first."""
+        self.begun.pop(0)()
+
+    def work_off(self) -> None:
+        """Do what was begun, and what comes of it."""
+        while self.begun:
+            self.work()
+
+
 class Workshop:
     """The daemon's core around one printer that is connected and idle; all of it is real but the edges."""
 
@@ -494,7 +519,13 @@ class Workshop:
         self.journal.full = full
         if file:
             self.upload()
-        self.jobs = Jobs(
+        self.gate = gate
+        self.jobs = self.hire(Jobs)
+        self.link = FakeLink(self.links, ID, self.diary)
+
+    def hire(self, kind: type[J]) -> J:
+        """Jobs of this kind."""
+        return kind(
             fleet=self.fleet,
             links=self.links,
             store=self.store,
@@ -502,10 +533,9 @@ class Workshop:
             journal=self.journal,
             clock=self.clock,
             wall=wall,
-            gate=gate,
+            gate=self.gate,
             index_of=lambda md5: succeed(self._index(md5)),
         )
-        self.link = FakeLink(self.links, ID, self.diary)
 
     def _index(self, md5: str) -> FileIndex | None:
         sliced = self.sliced.get(md5)

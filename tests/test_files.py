@@ -34,6 +34,7 @@ from sdcpd.errors import (
 from sdcpd.files import MOST, FileStore, Limits, Offload, StoredFile, wire_name
 from sdcpd.names import check_free, display_name, folders_of
 from sdcpd.uploads import GATHERED, Upload
+from tests.fakes import Pool, at_once
 
 SAMPLES = Path(__file__).parents[1].parent / "shared" / "samples"
 T = TypeVar("T")
@@ -51,32 +52,6 @@ def goo(content: bytes = b"layers") -> bytes:
 
 def ctb(content: bytes = b"layers") -> bytes:
     return bytes.fromhex("8600FD12 03000000") + bytes(8) + content
-
-
-def at_once(function: Callable[..., T], *args: object) -> Deferred[T]:
-    """An ``Offload`` without a pool."""
-    return execute(function, *args)
-
-
-class Queued:
-    """An ``Offload`` whose pool works when the test says so."""
-
-    def __init__(self) -> None:
-        self.waiting: list[Callable[[], None]] = []
-
-    def __call__(self, function: Callable[..., T], *args: object) -> Deferred[T]:
-        done: Deferred[T] = Deferred()
-
-        def run() -> None:
-            execute(function, *args).chainDeferred(done)
-
-        self.waiting.append(run)
-        return done
-
-    def work(self) -> None:
-        """Do what waits, and what comes of it."""
-        while self.waiting:
-            self.waiting.pop(0)()
 
 
 class Failing:
@@ -238,7 +213,7 @@ class UploadTests(StoreTestCase):
 
     def test_finish_in_the_pool(self) -> None:
         """Nobody sees a file before it is safely on disk, and the reactor does not wait for that."""
-        pool = Queued()
+        pool = Pool(slow=True)
         store = self.open(offload=pool)
         upload = store.begin("benchy.goo", None)
         upload.write(goo())
@@ -246,19 +221,19 @@ class UploadTests(StoreTestCase):
         self.assertNoResult(finished)
         self.assertEqual(store.list(), [])
         upload.abort()
-        pool.work()
+        pool.work_off()
         self.assertEqual(store.list(), [self.successResultOf(finished)])
 
     def test_client_leaves_at_the_end(self) -> None:
         """A client that sent everything and left before the answer has stored its file all the same."""
-        pool = Queued()
+        pool = Pool(slow=True)
         store = self.open(offload=pool)
         upload = store.begin("benchy.goo", None)
         upload.write(goo())
         finished = upload.finish()
         finished.addErrback(lambda _: None)
         finished.cancel()
-        pool.work()
+        pool.work_off()
         self.assertEqual(store.get("benchy.goo").size, len(goo()))
 
 
@@ -701,15 +676,15 @@ class SameBytesTests(StoreTestCase):
 
     def test_at_the_same_time(self) -> None:
         """Two people who send the same file at the same time both succeed, and so does a delete in between."""
-        pool = Queued()
+        pool = Pool(slow=True)
         store = self.open(offload=pool)
-        self.assertEqual(pool.waiting, [])
+        self.assertEqual(pool.begun, [])
         uploads = [store.begin("a.goo", None), store.begin("b.goo", None)]
         for upload in uploads:
             upload.write(goo())
         results = [upload.finish() for upload in uploads]
         gone = store.delete("a.goo")
-        pool.work()
+        pool.work_off()
         self.assertEqual([self.successResultOf(result).name for result in results], ["a.goo", "b.goo"])
         self.failureResultOf(gone, FileMissing)
         gone = store.delete("a.goo")
@@ -717,7 +692,7 @@ class SameBytesTests(StoreTestCase):
         upload.write(goo())
         finished = upload.finish()
         removed = store.delete("b.goo")
-        pool.work()
+        pool.work_off()
         self.successResultOf(gone)
         self.successResultOf(removed)
         self.assertEqual(Path(self.successResultOf(finished).path).read_bytes(), goo())
@@ -783,22 +758,22 @@ class HoldTests(StoreTestCase):
 
     def test_holds_while_the_disk_works(self) -> None:
         """A job may begin or end while a change is being written; memory and disk agree afterwards."""
-        pool = Queued()
+        pool = Pool(slow=True)
         store = self.open(offload=pool)
         file = self.put("a.goo", goo())
         store = self.open(offload=pool)
         deleted = store.delete("a.goo")
         store.hold(file.md5)
-        pool.work()
+        pool.work_off()
         self.successResultOf(deleted)
         self.assertEqual((store.list(), store.get(file.md5)), ([], file))
         upload = store.begin("b.goo", None)
         upload.write(goo(b"other"))
         finished = upload.finish()
         while len(json.loads((self.directory / "names.json").read_text())["files"]) == 0:
-            pool.waiting.pop(0)()
+            pool.work()
         store.release(file.md5)
-        pool.work()
+        pool.work_off()
         other = self.successResultOf(finished)
         self.assertEqual(self.blobs(), [f"{other.md5}.goo"])
         self.assertEqual(self.open().list(), [other])
@@ -862,7 +837,7 @@ class RestartTests(StoreTestCase):
         self.put("b.goo", goo(b"second"))
         before = {"a.goo": goo(b"first"), "b.goo": goo(b"second")}
         after = {"a.goo": goo(b"third")}
-        pool = Queued()
+        pool = Pool(slow=True)
         store = self.open(offload=pool)
         upload = store.begin("a.goo", None)
         upload.write(goo(b"third"))
@@ -877,9 +852,9 @@ class RestartTests(StoreTestCase):
             self.assertEqual(list((copy / "partial").iterdir()), [])
             self.assertEqual(len(list((copy / "blobs").iterdir())), len(content))
             self.assertEqual(list(copy.glob("*.damaged*")), [])
-            if not pool.waiting:
+            if not pool.begun:
                 break
-            pool.waiting.pop(0)()
+            pool.work()
         for result in results:
             self.successResultOf(result)
         middle = {"a.goo": goo(b"first")}  # the upload is still being sealed

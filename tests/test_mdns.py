@@ -15,7 +15,7 @@ from sdcpd.fleet import Fleet, Printer
 from sdcpd.logs import set_level
 from sdcpd.mdns import AGAIN, SERVICE, SOON, Announcer, Place, Record, Responder, place_of, records_of
 from sdcpd.zeroconfig import Zeroconfig
-from tests.web.rig import at_once
+from tests.fakes import at_once
 
 HERE = Place(8080, ("192.168.1.2",))
 

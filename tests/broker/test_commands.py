@@ -16,11 +16,10 @@ from sdcpd.config import MqttClients, MqttKey
 from sdcpd.jobs import Jobs, Wish
 from sdcpd.links import COMMAND_TIMEOUT
 from sdcpd.orders import Orders
-from sdcpd.plate import Gate
 from sdcpd.progress import Job, JobState
 from sdcpd.records import PlateState
 from tests.broker.kit import Client, ServerTestCase, connect_packet
-from tests.fakes import ID, Workshop, wall
+from tests.fakes import ID, Workshop
 from tests.sliced import goo_file
 
 SLUG = "bench-left"
@@ -326,7 +325,7 @@ class CommandsTests(ServerTestCase):
 
     def test_bug(self) -> None:
         """A bug of ours is in the log with its traceback, and the client is told without it."""
-        self.home = self.come(BrokenJobs.of(self.workshop))
+        self.home = self.come(self.workshop.hire(BrokenJobs))
         self.ask(command="print", file="benchy.goo", id=3)
         error = self.refusal()
         self.assertEqual(error["code"], "internal")
@@ -336,21 +335,6 @@ class CommandsTests(ServerTestCase):
 
 class BrokenJobs(Jobs):
     """Fails at a print."""
-
-    @classmethod
-    def of(cls, workshop: Workshop) -> BrokenJobs:
-        """For this workshop."""
-        return cls(
-            fleet=workshop.fleet,
-            links=workshop.links,
-            store=workshop.store,
-            offers=workshop.offers,
-            journal=workshop.journal,
-            clock=workshop.clock,
-            wall=wall,
-            gate=Gate.OFF,
-            index_of=workshop.store.index_of,
-        )
 
     def print(self, *_: object, **__: object) -> Job:
         """Not now."""

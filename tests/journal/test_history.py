@@ -8,8 +8,8 @@ from twisted.internet.defer import Deferred
 from sdcpd.errors import BadCursor
 from sdcpd.journal import Outcomes, PrintQuery
 from sdcpd.records import PrintRecord, PrintResult
-from tests.fakes import ID, OTHER_ID, WALL
-from tests.journal.test_ledger import PRINT, JournalCase, SlowThread
+from tests.fakes import ID, OTHER_ID, WALL, Pool
+from tests.journal.test_ledger import PRINT, JournalCase
 
 RESULTS = (PrintResult.FINISHED, PrintResult.STOPPED, PrintResult.FAILED)
 
@@ -116,13 +116,13 @@ class HistoryTests(JournalCase):
 
     def test_own_words(self) -> None:
         """Who asks sees what was written before, even if the disk was busy."""
-        thread = SlowThread()
+        thread = Pool(slow=True)
         journal = self.journal(thread)
         for number in (50, 51):
             journal.write(past(number))
         answer: Deferred[PrintRecord | None] = journal.print_of("p051")
-        while thread.queue:
-            thread.go()
+        while thread.begun:
+            thread.work()
         self.assertEqual(self.successResultOf(answer), past(51))
 
     def test_hostile(self) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
-from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -16,7 +14,7 @@ from sdcpd.errors import StoreError
 from sdcpd.journal import KEPT, Journal
 from sdcpd.progress import Job, JobState
 from sdcpd.records import Key, Plate, PlateState, PrintRecord, PrintResult, Remembered, Wear
-from tests.fakes import ID, WALL, at_once, logged
+from tests.fakes import ID, WALL, Pool, at_once, logged
 
 T = TypeVar("T")
 
@@ -30,26 +28,6 @@ PRINT = PrintRecord("p1", ID, "benchy.goo", WALL, "a1", total_layers=100)
 
 def ended(number: int) -> Job:
     return replace(JOB, id=f"{number:012x}", state=JobState.FINISHED, ended=WALL + number)
-
-
-class SlowThread:
-    """An ``Offload`` that does one thing when the test says so."""
-
-    def __init__(self) -> None:
-        self.queue: list[Callable[[], None]] = []
-
-    def __call__(self, function: Callable[..., T], *args: object) -> Deferred[T]:
-        done: Deferred[T] = Deferred()
-
-        def run() -> None:
-            at_once(function, *args).chainDeferred(done)
-
-        self.queue.append(run)
-        return done
-
-    def go(self) -> None:
-        """Do the first thing that waits."""
-        self.queue.pop(0)()
 
 
 class JournalCase(SynchronousTestCase):
@@ -127,7 +105,7 @@ class WritingTests(JournalCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.thread = SlowThread()
+        self.thread = Pool(slow=True)
         self.slow = self.journal(self.thread)
 
     def test_at_once(self) -> None:
@@ -136,7 +114,7 @@ class WritingTests(JournalCase):
         self.assertEqual(self.slow.jobs(), [JOB])
         self.assertNoResult(safe)
         self.assertEqual(self.journal().jobs(), [])
-        self.thread.go()
+        self.thread.work()
         self.successResultOf(safe)
         self.assertEqual(self.journal().jobs(), [JOB])
 
@@ -144,31 +122,31 @@ class WritingTests(JournalCase):
         """What gathers while the disk is busy is written together, the newest of each record only."""
         first = self.slow.write(JOB)
         rest = [self.slow.write(replace(JOB, sent=sent)) for sent in range(1, 50)] + [self.slow.write(PLATE)]
-        self.thread.go()
+        self.thread.work()
         self.successResultOf(first)
         self.assertNoResult(rest[0])
-        self.thread.go()
+        self.thread.work()
         for waiter in rest:
             self.successResultOf(waiter)
-        self.assertEqual((self.slow.commits, self.thread.queue), (2, []))
+        self.assertEqual((self.slow.commits, self.thread.begun), (2, []))
         self.assertEqual((self.journal().jobs()[0].sent, self.journal().plates()), (49, {ID: PLATE}))
 
     def test_nothing_new(self) -> None:
         """What is known already costs no commit; while it is not yet safe, its second writer waits as well."""
         waiters = [self.slow.write(JOB), self.slow.write(JOB)]
         self.assertNoResult(waiters[1])
-        self.thread.go()
+        self.thread.work()
         for waiter in [*waiters, self.slow.write(JOB)]:
             self.successResultOf(waiter)
-        self.assertEqual((self.slow.commits, self.thread.queue), (1, []))
+        self.assertEqual((self.slow.commits, self.thread.begun), (1, []))
 
     def test_there_and_back(self) -> None:
         """A record that changes back while its change is on the way to the disk ends as it was."""
         self.slow.write(JOB)
         self.slow.write(replace(JOB, sent=1))
         self.slow.write(JOB)
-        self.thread.go()
-        self.thread.go()
+        self.thread.work()
+        self.thread.work()
         self.assertEqual(self.journal().jobs(), [JOB])
 
     def test_given_up(self) -> None:
@@ -176,7 +154,7 @@ class WritingTests(JournalCase):
         waiter, other = self.slow.write(JOB), self.slow.write(JOB)
         waiter.cancel()
         self.failureResultOf(waiter)
-        self.thread.go()
+        self.thread.work()
         self.successResultOf(other)
         self.assertEqual(self.journal().jobs(), [JOB])
 
@@ -186,9 +164,9 @@ class WritingTests(JournalCase):
         self.slow.write(PLATE)
         closed = self.slow.close()
         self.failureResultOf(self.slow.write(WEAR), StoreError)
-        while self.thread.queue:
+        while self.thread.begun:
             self.assertNoResult(closed)
-            self.thread.go()
+            self.thread.work()
         self.assertTrue(self.successResultOf(closed))
         self.assertEqual((self.journal().jobs(), self.journal().plates()), ([JOB], {ID: PLATE}))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from msgspec.structs import asdict
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, execute
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IAddress
@@ -47,7 +47,7 @@ from sdcpd.plate import Gate
 from sdcpd.web.app import WebApp
 from sdcpd.web.doors import Door
 from sdcpd.web.metrics import MetricsApi
-from tests.fakes import FakeKeyRecords
+from tests.fakes import FakeKeyRecords, Pool, at_once
 from tests.sliced import goo_file
 
 T = TypeVar("T")
@@ -66,11 +66,6 @@ SECURE = {
     "cross-origin-opener-policy": "same-origin",
     "x-frame-options": "DENY",
 }
-
-
-def at_once(function: Callable[..., T], *args: object) -> Deferred[T]:
-    """An ``Offload`` without a pool."""
-    return execute(function, *args)
 
 
 def goo(content: bytes = b"layers", **more: Any) -> bytes:
@@ -201,26 +196,6 @@ class Printing:
             request = self.sent.pop(0)
             response = {"Data": {"Cmd": request["Cmd"], "RequestID": request["RequestID"], "Data": {"Ack": ack}}}
             self.session.received("response", json.dumps(response).encode())
-
-
-class Pool:
-    """An ``Offload`` that works at once, or while it is ``slow`` when it is told to."""
-
-    def __init__(self) -> None:
-        self.slow = False
-        self.begun: list[tuple[Deferred[Any], Callable[..., Any], tuple[object, ...]]] = []
-
-    def __call__(self, function: Callable[..., T], *args: object) -> Deferred[T]:
-        if not self.slow:
-            return execute(function, *args)
-        done: Deferred[T] = Deferred()
-        self.begun.append((done, function, args))
-        return done
-
-    def work(self) -> None:
-        """Do what was begun first."""
-        done, function, args = self.begun.pop(0)
-        execute(function, *args).chainDeferred(done)
 
 
 class Rig:

@@ -13,8 +13,9 @@ from sdcpd.journal import Outcomes, PrintQuery
 from sdcpd.web.octoprint.entries import Entries, abridged
 from sdcpd.web.shelf import Shelf
 from tests.codec.vectors import vector
+from tests.fakes import at_once
 from tests.web.octoprint.rig import OctoPrintCase
-from tests.web.rig import EPOCH, SATURN, at_once, goo, md5
+from tests.web.rig import EPOCH, SATURN, goo, md5
 
 BASE = "https://hub.example/p"
 
