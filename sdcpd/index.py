@@ -100,6 +100,10 @@ def read_index(path: str, size: int, key: CtbKey | None = None) -> FileIndex:
     return FileIndex(VERSION, size, sliced, layers, print_time_s=print_time(sliced, layers))
 
 
+_INDEX = msgspec.msgpack.Decoder(FileIndex)
+"""Made here, before there are threads: msgspec crashes when two threads are the first to meet a type at once."""
+
+
 class Indexes:
     """The directory of indexes, ``<md5>.index``; those looked at last are in memory, 100,000 layers at most."""
 
@@ -151,7 +155,7 @@ class Indexes:
         """In the pool: the index from the disk, or a new one."""
         key = self.key
         try:
-            index = msgspec.msgpack.decode(self._path(md5).read_bytes(), type=FileIndex)
+            index = _INDEX.decode(self._path(md5).read_bytes())
             if (index.version, index.size) == (VERSION, size) and not (key is not None and _locked(index)):
                 return index
         except FileNotFoundError:

@@ -32,3 +32,12 @@ class HouseTests(SynchronousTestCase):
                 self.assertTrue(text)
                 if path.name != "__init__.py":
                     self.assertIn("decision", text)
+
+    def test_types_before_threads(self) -> None:
+        """What threads read at once has its decoder from the start: two that build one together crash msgspec."""
+        for name in ("index.py", "journal/prints.py"):
+            for call in ast.walk(ast.parse((PACKAGE / name).read_text(encoding="utf-8"))):
+                if isinstance(call, ast.Call) and ast.unparse(call.func).startswith("msgspec."):
+                    kinds = [ast.unparse(word.value) for word in call.keywords if word.arg == "type"]
+                    with self.subTest(module=name, line=call.lineno):
+                        self.assertEqual([kind for kind in kinds if kind.isidentifier()], [])

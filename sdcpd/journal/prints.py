@@ -24,6 +24,8 @@ __all__ = ["MOST", "Outcomes", "PrintPage", "PrintQuery", "Totals", "count_up", 
 
 MOST = 500
 """Prints on one page."""
+_PRINT = msgspec.json.Decoder(PrintRecord)
+"""Made here, before there are threads: see ``sdcpd.index``."""
 
 
 class PrintQuery(Struct, frozen=True):
@@ -134,7 +136,7 @@ def find(connection: Connection, query: PrintQuery) -> PrintPage:
     prints = []
     for body, _, print_id in rows[:limit]:
         try:
-            prints.append(msgspec.json.decode(body, type=PrintRecord))
+            prints.append(_PRINT.decode(body))
         except msgspec.DecodeError as error:
             _log.error("Print {id} in the journal cannot be read and is left out: {error}", id=print_id, error=error)
     return PrintPage(tuple(prints), _cursor(*rows[limit - 1][1:]) if len(rows) > limit else None)
@@ -143,7 +145,7 @@ def find(connection: Connection, query: PrintQuery) -> PrintPage:
 def find_one(connection: Connection, print_id: str) -> PrintRecord | None:
     """The print of this key, or None."""
     body = connection.scalar(select(PRINTS.c.body).where(PRINTS.c.id == print_id))
-    return None if body is None else msgspec.json.decode(body, type=PrintRecord)
+    return None if body is None else _PRINT.decode(body)
 
 
 def sum_up(connection: Connection, query: PrintQuery) -> Totals:
