@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from queue import Queue
 from typing import Any
 
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import SynchronousTestCase
 from zeroconf import ServiceInfo
 
 from sdcpd.codec.sdcp import Announcement
@@ -281,11 +282,27 @@ class AnnouncerTests(SynchronousTestCase):
         self.assertEqual(len(self.made), 1)
 
 
-class NetworkTests(TestCase):
-    """The real library, on this machine's own loopback."""
+def in_thread(call: Callable[[], None]) -> None:
+    """Make the call in a thread of its own; raises what it raises."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(call).result()
+
+
+class NetworkTests(SynchronousTestCase):
+    """The real library, on this machine's own loopback; in a thread, as in the daemon.
+
+    In a thread whose asyncio loop runs, Playwright's for one, the library would take that loop for its own.
+    """
 
     def test_round_trip(self) -> None:
         """A browser finds each printer with path and port, sees a new name, and hears the goodbye."""
+        in_thread(self.round_trip)
+
+    def test_ended(self) -> None:
+        """A library that has ended is an error for the one who speaks, and leaves nothing half said behind."""
+        in_thread(self.ended)
+
+    def round_trip(self) -> None:
         from zeroconf import ServiceBrowser, ServiceListener, Zeroconf
 
         place = Place(47_011, ("127.0.0.1",))
@@ -330,8 +347,7 @@ class NetworkTests(TestCase):
         ours.close()
         heard(("remove", f"{name} new.{SERVICE}"), ("remove", f"{name} SL1.{SERVICE}"))
 
-    def test_ended(self) -> None:
-        """A library that has ended is an error for the one who speaks, and leaves nothing half said behind."""
+    def ended(self) -> None:
         ours = Zeroconfig(["127.0.0.1"])
         ours.close()
         record = Record(f"late {id(self):x}", Place(47_011, ("127.0.0.1",)), {"path": "/printers/late"})

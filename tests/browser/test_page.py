@@ -192,7 +192,7 @@ class LookingTests(BrowserCase):
         page.reload()
         self.see(self.card("Right"), "Ready")
         page.wait_for_load_state("load")
-        own = {url: len(answer.body()) for url, answer in sizes.items() if re.search(r"/($|page/)", url)}
+        own = {url: len(answer.body()) for url, answer in [*sizes.items()] if re.search(r"/($|page/)", url)}
         self.assertGreater(len(own), 10)
         self.assertLess(sum(own.values()), 100_000, own)
 

@@ -23,7 +23,7 @@ TABLE = {
     "F2": [f"{NETWORK}.BadReplyTests.test_replies"],
     "F3": [f"{NETWORK}.WrongAddressTests.test_source_wins"],
     "F4": [f"{NETWORK}.SameNameTests.test_moved"],
-    "F5": [f"{NETWORK}.IgnoredTests.test_third", "end_to_end.test_daemon.UnreachableTests.test_firewall"],
+    "F5": [f"{NETWORK}.IgnoredTests.test_third", f"{NETWORK}.FirewalledTests.test_fourth"],
     "F6": [
         f"{NETWORK}.OwnedTests.test_taken_over",
         f"{NETWORK}.OwnedTests.test_adopted",

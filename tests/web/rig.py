@@ -159,6 +159,10 @@ class Pending:
         self.channel.dataReceived(data)
 
     def leave(self) -> None:
+        """The connection is lost: a transport's producer hears of it first."""
+        producer = self.transport.producer
+        if producer is not None:
+            producer.stopProducing()
         self.channel.connectionLost(Failure(ConnectionLost()))
 
     @property
