@@ -161,6 +161,6 @@ def _table(size: int, found: dict[str, tuple[_Moved, _Moved]]) -> Comparison:
         (
             f"Wall time of curl from start to end, the better of {_TURNS}; each upload but nginx's ends with fsync.",
             "nginx (one process) neither hashes what it receives nor waits for the disk, and sends by sendfile.",
-            f"MD5, by which printers check what they fetch: {_hashing() / 1e6:,.0f} MB/s of a core with nothing else to do.",
+            f"MD5 alone, by which printers check what they fetch: {_hashing() / 1e6:,.0f} MB/s of a core.",
         ),
     )
