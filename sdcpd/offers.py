@@ -79,9 +79,9 @@ class Offers:
         """The offer of this token, if it still stands."""
         return self._offers.get(token)
 
-    def stands_for(self, address: str) -> bool:
-        """Whether anything is offered to this peer."""
-        return any(offer.address == address for offer in self._offers.values())
+    def count(self, address: str) -> int:
+        """How many files are offered to this peer: more than one, if several printers are behind one address."""
+        return sum(offer.address == address for offer in self._offers.values())
 
     def withdraw(self, offer: Offer) -> None:
         """End an offer; a download under way may still come to its end."""

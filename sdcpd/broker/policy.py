@@ -46,8 +46,8 @@ class Identity(Struct, frozen=True):
 class Policy(Protocol):
     """The rules of one door.
 
-    ``connect``, ``subscribe`` and ``publish`` are asked. The other methods are told, and a policy that does not listen
-    inherits them; what they raise is logged and goes no further.
+    ``expected``, ``connect``, ``subscribe`` and ``publish`` are asked. The other methods are told, and a policy that
+    does not listen inherits them; what they raise is logged and goes no further.
     """
 
     def connect(self, packet: Connect, peer: str) -> Identity | ConnectCode:
@@ -58,6 +58,10 @@ class Policy(Protocol):
 
     def publish(self, identity: Identity, packet: Publish) -> Verdict:
         """Whether a message may go out; a Will is asked for when it is due."""
+
+    def expected(self, peer: str) -> int:
+        """How many clients are known to be at this address: so many more may connect from there than from another."""
+        return 0
 
     def published(self, identity: Identity, packet: Publish) -> None:
         """An allowed message has come; once, also where it was sent twice at QoS 2."""

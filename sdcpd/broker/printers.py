@@ -26,9 +26,9 @@ __all__ = ["PRINTERS_LIMITS", "PrinterLink", "PrintersPolicy"]
 
 PRINTERS_LIMITS = Limits(
     packet_size=256 * 1024,  # sdcp.md 7.8
-    connect_size=1024,  # a board's CONNECT has about 30 bytes
+    connect_size=4096,  # a board's CONNECT has about 30 bytes; with a Will, which no capture rules out, a status more
     connections=4096,
-    connections_per_address=16,  # a printer needs one, and a second while the first is half-open
+    connections_per_address=16,  # and one for each printer seen there; a second while the first is half-open
     connects_per_second=20,
     packets=50,  # a busy board sends two or three in a second
     subscriptions=16,
@@ -146,6 +146,10 @@ class PrintersPolicy(OpenPolicy):
         if printer is None or not printer.address or printer.address != peer:
             return mqtt.ConnectCode.NOT_AUTHORIZED
         return PrinterIdentity(f"printer/{printer.id}", stored=False, routed=False, mainboard_id=printer.id)
+
+    def expected(self, peer: str) -> int:
+        """The printers that were seen at this address: several, if a router with NAT stands in between."""
+        return sum(printer.address == peer for printer in self._fleet)
 
     def subscribe(self, identity: Identity, topic_filter: str, qos: int) -> int:
         """Filters that take in its own request topic: at QoS 1 at most, nothing more was ever seen."""

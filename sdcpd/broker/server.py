@@ -52,6 +52,7 @@ class Server(Factory):
         self._connections: set[Connection] = set()
         self._per_address: Counter[str] = Counter()
         self._recent: Counter[str] = Counter()
+        self._expected: dict[str, int] = {}
         self._second = clock.seconds()
         self._watch = LoopingCall(self._look)
         self._watch.clock = clock
@@ -82,7 +83,7 @@ class Server(Factory):
         """One connection, unless there are too many already."""
         peer = str(getattr(addr, "host", addr))
         if (fault := self._fault(peer)) is not None:
-            self.complaints.note(fault, peer, self._words(fault))
+            self.complaints.note(fault, peer, self._words(fault, peer))
             return Refused()  # not None: TLS around it could not bear that
         connection = Connection(self, peer)
         connection.factory = self
@@ -112,22 +113,25 @@ class Server(Factory):
         if now - self._second >= 1.0:
             self._second = now
             self._recent.clear()
+            self._expected.clear()
         self._recent[peer] += 1
-        if self._recent[peer] > limits.connects_per_second:
+        if peer not in self._expected:
+            self._expected[peer] = self.policy.expected(peer)
+        if self._recent[peer] > limits.connects_per_second + self._expected[peer]:
             return Violation.CONNECT_RATE
         if len(self._connections) >= limits.connections:
             return Violation.CONNECTIONS
-        if self._per_address[peer] >= limits.connections_per_address:
+        if self._per_address[peer] >= limits.connections_per_address + self._expected[peer]:
             return Violation.CONNECTIONS_PER_ADDRESS
         return None
 
-    def _words(self, fault: Violation) -> str:
-        limits = self.limits
+    def _words(self, fault: Violation, peer: str) -> str:
+        limits, expected = self.limits, self._expected[peer]
         if fault is Violation.CONNECT_RATE:
-            return f"more than {limits.connects_per_second} connections from there in a second"
+            return f"more than {limits.connects_per_second + expected} connections from there in a second"
         if fault is Violation.CONNECTIONS:
             return f"too many connections, there are {limits.connections}"
-        return f"too many connections, {limits.connections_per_address} are from there"
+        return f"too many connections, {limits.connections_per_address + expected} are from there"
 
     def _look(self) -> None:
         now = self.seconds()

@@ -28,7 +28,8 @@ __all__ = ["DownloadsSite"]
 
 _HINT = "Printers fetch here what a job offers them; everything else is on the daemon's web port."
 PER_ADDRESS = 16
-"""Connections of one address: a printer needs one, and more while broken ones are not known to be."""
+"""Connections of one address for each file offered there: a printer needs one, and more while broken ones are not
+known to be; and behind a router with NAT several printers have one address."""
 STRANGERS = 64
 """Connections of all addresses to which nothing is offered; they only come to hear that."""
 _log = logger("sdcpd.web.downloads")
@@ -143,14 +144,15 @@ class DownloadsSite(Site):
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """Twisted: a connection; None closes it at once."""
         peer = _host(addr)
-        if self.open[peer] < PER_ADDRESS and (self._offers.stands_for(peer) or self._strangers() < STRANGERS):
+        offered = self._offers.count(peer)
+        if self.open[peer] < PER_ADDRESS * max(offered, 1) and (offered or self._strangers() < STRANGERS):
             return super().buildProtocol(addr)
         if self._crowd.may():
             _log.warn("Too many connections to the printers' downloads; one from {peer} was closed at once", peer=peer)
         return None
 
     def _strangers(self) -> int:
-        return sum(count for peer, count in self.open.items() if not self._offers.stands_for(peer))
+        return sum(count for peer, count in self.open.items() if not self._offers.count(peer))
 
     def log(self, request: AnyRequest) -> None:
         """Nothing: the paths are secrets."""

@@ -9,7 +9,7 @@ from sdcpd.broker.printers import ACK_WAIT, MISSES, PRINTERS_LIMITS, PrinterIden
 from sdcpd.broker.server import Refused
 from sdcpd.codec import mqtt
 from sdcpd.codec.mqtt import Publish
-from sdcpd.codec.sdcp import Command
+from sdcpd.codec.sdcp import Command, request_topic
 from sdcpd.errors import CommandTimeout, LinkLost, PrinterOffline
 from sdcpd.fleet import Reachability
 from sdcpd.links import COMMAND_TIMEOUT, DEAD, Link, Links, Session
@@ -322,6 +322,27 @@ class LimitTests(PrintersTestCase):
         self.assertIn(ID, self.links)
         boards[0].vanish()
         self.board("192.0.2.66")
+
+    def test_one_router(self) -> None:
+        """A farm behind one address, as a router with NAT makes of it, comes back whole after a power cut."""
+        farm = [f"{number:016X}" for number in range(100)]
+        for mainboard_id in farm:
+            self.fleet.announced(announcement(mainboard_id), "192.0.2.66")
+        for mainboard_id in farm:
+            board = self.board("192.0.2.66")
+            board.connect(mainboard_id)
+            board.subscribe(request_topic(mainboard_id), qos=1)
+        self.assertEqual(len(self.links), 100)
+        for _ in range(self.most):
+            self.board("192.0.2.66")
+        self.assertIsInstance(self.printers.buildProtocol(IPv4Address("TCP", "192.0.2.66", 1)), Refused)
+        self.assertTrue(self.said(f"too many connections, {100 + self.most} are from there"))
+
+    def test_last_words(self) -> None:
+        """A printer that leaves a status as its Will is let in, though it needs a CONNECT of more than a kilobyte."""
+        board = self.board()
+        will = mqtt.Will(f"/sdcp/status/{ID}", status_payload(status_json(0, 0)).ljust(2000), 0, False)
+        self.assertEqual(board.connect(ID, will=will).code, mqtt.ConnectCode.ACCEPTED)
 
     def test_in_all(self) -> None:
         """There is a limit to all connections together."""

@@ -120,8 +120,8 @@ class AdmissionTests(PrintersTestCase):
         self.assertEqual(self.router.counters.stored, 0)
 
     def test_huge(self) -> None:
-        """Packets that claim too much are closed at once: 1 KiB before CONNECT, 256 KiB after, 4 length bytes."""
-        for prefix in (b"\x10\x81\x08", b"\x10\xff\xff\xff\xff\x01"):
+        """Packets that claim too much are closed at once: 4 KiB before CONNECT, 256 KiB after, 4 length bytes."""
+        for prefix in (b"\x10\x81\x20", b"\x10\xff\xff\xff\xff\x01"):
             board = self.board()
             board.raw(prefix)
             self.refused(board, b"")

@@ -219,6 +219,13 @@ class RefusalTests(SynchronousTestCase):
         opened[0].leave()
         self.assertEqual(self.crowd([PRINTER_THERE], 1), 1)
 
+    def test_one_router(self) -> None:
+        """Of several printers behind one address each has its connections."""
+        self.offers.make(self.offer.path, PRINTER_THERE, self.offer.watcher)
+        for _ in range(2 * PER_ADDRESS):
+            self.begin(f"/{self.offer.token}", "HEAD")
+        self.assertEqual(self.crowd([PRINTER_THERE], 5), 0)
+
     def test_unseen(self) -> None:
         """A request that is shown anywhere keeps its path to itself."""
         pending = self.begin(f"/{self.offer.token}", "GET")
