@@ -13,6 +13,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from msgspec.structs import asdict
 from twisted.application.internet import TimerService
@@ -154,10 +155,16 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
     router = Router(reactor.seconds, Storage())
     orders = Orders(fleet, jobs, store)
     commands = Commands(router, fleet, jobs, orders)
-    doors: dict[str, Server] = {}
+    made: WeakKeyDictionary[IService, Server] = WeakKeyDictionary()
+
+    def doors() -> dict[str, Server]:
+        """The doors of the MQTT server in force: a reload that is refused in its end has made others."""
+        services = {"printers": appliance.namedServices.get("mqtt"), "clients": appliance.namedServices.get("clients")}
+        return {name: made[service] for name, service in services.items() if service is not None and service in made}
+
     release = version("sdcpd")
     metrics = MetricsApi(
-        release, fleet, lambda: asdict(router.counters), lambda: {n: _door(s) for n, s in doors.items()}
+        release, fleet, lambda: asdict(router.counters), lambda: {n: _door(s) for n, s in doors().items()}
     )
     keys = Keys(journal, wall)
     web = WebApp(
@@ -188,7 +195,7 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
         return Sparing(factory, most, next_descriptor, reactor.seconds)
 
     def revoked(key: Key) -> None:
-        door = doors.get("clients")
+        door = doors().get("clients")
         if door is not None and isinstance(door.policy, ClientsPolicy):
             for session in door.policy.sessions(key):
                 router.end(session, "its key was revoked")
@@ -197,17 +204,17 @@ def _assemble(options: Options, config: Config, reactor: Any) -> Appliance:
 
     def make_mqtt(config: Config) -> IService:
         policy = PrintersPolicy(router, fleet, links, reactor)
-        server = doors["printers"] = Server(reactor, router, policy, PRINTERS_LIMITS)
-        return Listener(reactor, "[mqtt] listen", config.mqtt.listen, server)
+        server = Server(reactor, router, policy, PRINTERS_LIMITS)
+        listener = Listener(reactor, "[mqtt] listen", config.mqtt.listen, server)
+        made[listener] = server
+        return listener
 
     def make_clients(config: Config) -> IService:
         service = MultiService()
         settings = config.mqtt.clients
-        doors.pop("clients", None)
         if settings.listen:
             policy = ClientsPolicy(settings, commands.obey, reactor.seconds, keys.find)
-            server = Server(reactor, router, policy, CLIENTS_LIMITS)
-            doors["clients"] = server
+            server = made[service] = Server(reactor, router, policy, CLIENTS_LIMITS)
             listener = Listener(reactor, "[mqtt.clients] listen", settings.listen, sparing(server))
             listener.setName("mqtt clients")
             listener.setServiceParent(service)

@@ -171,6 +171,21 @@ class DaemonTests(TestCase):
         await self.hang_up(lambda: not self.service.config.mqtt.clients.anonymous)
         self.assertNotIn('door="clients"', await self.get("/metrics"))
 
+    async def test_metrics_of_what_is_in_force(self) -> None:
+        """A reload that is refused leaves the clients' MQTT port as it is, and whoever is connected there in sight."""
+        door = '[mqtt.clients]\nlisten = "{}"\nanonymous = true\n'
+        self.write(rest=door.format("tcp:0:interface=127.0.0.1"))
+        self.assertTrue(await self.service.reload())
+        with socket.create_connection(("127.0.0.1", self.ports()["mqtt clients"][0]["port"])):
+            await self.until_counted('sdcpd_mqtt_connections{door="clients"} 1.0')
+            self.write(rest=door.format("unix:/nowhere/mqtt"))
+            self.assertFalse(await self.service.reload())
+            self.assertIn('sdcpd_mqtt_connections{door="clients"} 1.0', await self.get("/metrics"))
+
+    async def until_counted(self, line: str) -> None:
+        while line not in await self.get("/metrics"):
+            await deferLater(reactor, 0.01)
+
     async def test_reload(self) -> None:
         """SIGHUP takes another configuration over; the ports whose section is the same stay."""
         before = self.ports()
