@@ -122,8 +122,9 @@ def _tour(daemon: Daemon, file: Path) -> bool:
         _say(f"  refused: {answer['error']['message']}. {answer['error']['hint']}")
         return False
     printer = _follow(daemon, slug)
-    _say(f"\nThe job is {printer['job']['state']}; the printer says {printer['phase']}, {printer['progress']:g} %.")
-    return bool(printer["job"]["state"] == "finished")
+    job = printer["job"]["state"]
+    _say(f"\nThe job is {job}, with {printer['progress']:g} % printed; the page says: {printer['state_text']}.")
+    return bool(job == "finished")
 
 
 def main() -> int:
