@@ -107,6 +107,7 @@ class History:
         self._paces: dict[str, tuple[str, Pace]] = {}
         self._watches: dict[str, Watch] = {}
         self._few: dict[str, Few] = {}
+        self._doubted: dict[str, Few] = {}
         for printer in fleet:
             self.appeared(printer)
 
@@ -227,13 +228,13 @@ class History:
 
     def _may_begin(self, printer: Printer) -> bool:
         """Whether one more print that nobody here started is believed."""
-        few = self._few.setdefault(printer.id, Few(self._clock.seconds, MOST, MOST_IN))
-        may = few.may()
-        if few.withheld:
-            _log.warn(
-                "{id} told of {count} prints too many to be true within an hour", id=printer.id, count=few.withheld
-            )
-        return may
+        seconds = self._clock.seconds
+        if self._few.setdefault(printer.id, Few(seconds, MOST, MOST_IN)).may():
+            return True
+        if self._doubted.setdefault(printer.id, Few(seconds, 1, MOST_IN)).may():
+            what = "{id} has told of {most} prints within an hour, too many to be true; others are not written down"
+            _log.warn(what, id=printer.id, most=MOST)
+        return False
 
     def _watch(self, printer: Printer) -> Watch:
         watch = self._watches.get(printer.id)

@@ -55,16 +55,23 @@ class FloodTests(HistoryTestCase):
             self.link.says(foreign(16, current=0, name=f"{number}.goo"))
 
     def test_flood(self) -> None:
-        """A printer that begins a print with each message fills no disk; an hour later it is believed again."""
+        """A printer that begins a print with each message fills no disk; an hour later it is believed again.
+
+        The first print that is left out is told of, and no status more.
+        """
+        lines = logged(self)
+        self.begin_and_end(MOST)
+        self.assertFalse(any("too many to be true" in line for line in lines))
+        self.begin_and_end(1)
+        self.assertEqual(len([line for line in lines if "too many to be true" in line]), 1)
         self.begin_and_end(500)
+        self.assertEqual(len([line for line in lines if "too many to be true" in line]), 1)
         self.assertEqual(len(self.prints), MOST)
         self.assertEqual(self.shop.fleet.get(ID).wear.prints, MOST)
         self.assertIs(self.shop.fleet.get(ID).plate.state, PlateState.OCCUPIED)
-        lines = logged(self)
         self.shop.clock.advance(MOST_IN)
         self.begin_and_end(1)
         self.assertEqual(len(self.prints), MOST + 1)
-        self.assertTrue(any("too many to be true" in line for line in lines))
 
     def test_plate(self) -> None:
         """What is too much for the history is on the plate all the same."""
