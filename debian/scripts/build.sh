@@ -1,5 +1,6 @@
 #!/bin/sh
-# Build the package from this checkout, into build/deb; `make deb` calls this. Installs what the build needs.
+# Build the package from this checkout, into build/deb; `make deb` calls this. Installs what the build needs; with the word
+# "missing" it only names that.
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -26,6 +27,10 @@ missing=
 for package in dpkg-dev fakeroot lintian $needed; do
     dpkg-query --show --showformat='${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || missing="$missing $package"
 done
+if [ "${1:-}" = missing ]; then
+    echo "$missing"
+    exit
+fi
 if [ -n "$missing" ]; then
     echo "make deb: installing$missing"
     # shellcheck disable=SC2086 # a list of names

@@ -16,13 +16,12 @@ from octorest.xhrstreaminggenerator import XHRStreamingGenerator
 
 from sdcpd.simulator.slicing import write_goo
 from tests.end_to_end.journey import Journey
-from tests.end_to_end.requirements import needs
+from tests.end_to_end.requirements import NODE_MODULES, find, needs
 
 PATIENCE = 90
 CHECKOUT = Path(__file__).parents[2]
 SCRIPT = CHECKOUT / "tests" / "node" / "push.js"
-MODULES = os.environ.get("SDCPD_NODE_MODULES") or str(CHECKOUT / "build" / "node" / "node_modules")
-INSTALLED = (Path(MODULES) / "sockjs-client").is_dir() or bool(os.environ.get("SDCPD_REQUIRE_ALL"))
+INSTALLED = (Path(NODE_MODULES) / "sockjs-client").is_dir() or bool(os.environ.get("SDCPD_REQUIRE_ALL"))
 
 Message = dict[str, Any]
 
@@ -31,9 +30,11 @@ class Listening:
     """A node process that listens; what it heard so far."""
 
     def __init__(self, *arguments: str) -> None:
-        environment = {**os.environ, "NODE_PATH": MODULES, "NO_PROXY": "*", "no_proxy": "*"}
+        environment = {**os.environ, "NODE_PATH": NODE_MODULES, "NO_PROXY": "*", "no_proxy": "*"}
         self.heard: list[Message] = []
-        self._process = subprocess.Popen(["node", str(SCRIPT), *arguments], stdout=subprocess.PIPE, env=environment)
+        self._process = subprocess.Popen(
+            [find("node") or "node", str(SCRIPT), *arguments], stdout=subprocess.PIPE, env=environment
+        )
         self._watchdog = Timer(PATIENCE, self._process.kill)
         self._watchdog.start()
 

@@ -12,8 +12,8 @@ import pytest
 
 from sdcpd.simulator.slicing import write_goo
 from tests.end_to_end.journey import Journey
-from tests.end_to_end.requirements import needs
-from tests.web.test_seed_examples import EXAMPLES, MODULES
+from tests.end_to_end.requirements import NODE_MODULES, find, needs
+from tests.web.test_seed_examples import EXAMPLES
 
 LAYERS = 150
 
@@ -87,9 +87,9 @@ class SeedClientTests(Journey):
         script = self.script("status.js", ("displayAllPrinters(8080), 5000", f"displayAllPrinters({self.port}), 100"))
         found = self.first_line_with(
             r"Status: (\w+)\s+Progress: (\d+)/(\d+) \(([\d.]+)%\)\s+File: (\S+)",
-            "node",
+            find("node") or "node",
             str(script),
-            NODE_PATH=MODULES,
+            NODE_PATH=NODE_MODULES,
             NO_PROXY="*",
         )
         self.assertEqual((found[1], found[3]), ("Busy", str(LAYERS)))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,12 +22,12 @@ from twisted.web.resource import IResource, Resource
 
 from sdcpd.codec.status import Status
 from sdcpd.web.site import Site
+from tests.end_to_end.requirements import NODE_MODULES, find
 from tests.web.rig import SATURN, RealCase, Rig, printing
 
 EXAMPLES = Path(__file__).parent / "seed_examples"
 CHECKOUT = Path(__file__).parents[2]
 SEEDS = CHECKOUT.parent / "shared" / "seeds"
-MODULES = os.environ.get("SDCPD_NODE_MODULES") or str(CHECKOUT / "build" / "node" / "node_modules")
 REQUIRED = bool(os.environ.get("SDCPD_REQUIRE_ALL"))
 
 IDLE = Status((0,))
@@ -118,7 +117,7 @@ class Child(ProcessProtocol):
 
 def program(name: str) -> str:
     """Where a program is; without it the test is skipped, unless everything is required."""
-    found = shutil.which(name)
+    found = find(name)
     if found is None:
         if REQUIRED:
             raise AssertionError(f"{name} is not installed")
@@ -208,9 +207,9 @@ class NodeTests(ExampleCase):
 
     async def output(self) -> str:
         node = program("node")
-        if not (Path(MODULES) / "axios").is_dir():
+        if not (Path(NODE_MODULES) / "axios").is_dir():
             if REQUIRED:
-                raise AssertionError(f"axios is not in {MODULES}")
+                raise AssertionError(f"axios is not in {NODE_MODULES}")
             raise SkipTest("axios is not installed: make node")
         (self.shims / "fast.js").write_text(
             "const given = setInterval;\n"
@@ -220,7 +219,7 @@ class NodeTests(ExampleCase):
         script = self.directory / "status.js"
         script.write_text(self.example("status.js", {"displayAllPrinters(8080)": f"displayAllPrinters({self.port})"}))
         command = [node, "--require", str((self.shims / "fast.js").absolute()), "status.js"]
-        return await self.until_over(self.run_child(command, {"NODE_PATH": MODULES}))
+        return await self.until_over(self.run_child(command, {"NODE_PATH": NODE_MODULES}))
 
     async def test_display(self) -> None:
         """The display shows the name, the state in words, the progress and the file."""
