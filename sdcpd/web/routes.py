@@ -19,7 +19,7 @@ from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
-from werkzeug.routing import BaseConverter
+from werkzeug.routing import BaseConverter, Map, Rule, RuleFactory
 
 from sdcpd.logs import logger
 from sdcpd.scopes import SCOPES
@@ -263,7 +263,7 @@ class _Tree(Resource):
 def tree(routes: Iterable[Route], access: Access, form_of: FormOf = lambda request: NATIVE) -> IResource:
     """Routes as a resource; every answer, good or bad, leaves in one piece."""
     routes = list(routes)
-    klein = Klein()
+    klein = _Klein()
     klein.url_map.converters["dotless"] = _Dotless
     for route in routes:
         klein.route(route.path, methods=[route.method], endpoint=f"{route.method} {route.path}")(
@@ -272,6 +272,33 @@ def tree(routes: Iterable[Route], access: Access, form_of: FormOf = lambda reque
     klein.handle_errors(NotFound)(_unrouted(access, form_of, _not_found))
     klein.handle_errors(MethodNotAllowed)(_unrouted(access, form_of, _not_allowed))
     return _Tree(klein, routes, access, form_of)
+
+
+class _Klein(Klein):
+    """Klein over paths that are only read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._url_map = _Paths()
+
+
+class _Paths(Map):
+    """Paths that are matched, from which no address is built."""
+
+    def add(self, rulefactory: RuleFactory) -> None:
+        for rule in rulefactory.get_rules(self):
+            super().add(_Path(rule.rule, **rule.get_empty_kwargs()))
+
+
+class _Path(Rule):
+    """Without the functions that build addresses, which werkzeug compiles for each: most of the time of ``tree``."""
+
+    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        return _build_nothing
+
+
+def _build_nothing(_: Rule, **values: object) -> tuple[str, str]:
+    raise NotImplementedError("paths are matched only")
 
 
 class _Dotless(BaseConverter):
