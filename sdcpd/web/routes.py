@@ -64,6 +64,13 @@ class Call:
         self.client = client
         self._access = access
 
+    def audit(self, status: int, asked: str = "") -> None:
+        """Tell the log who has changed what; ``asked`` is what the path does not say."""
+        request = cast(Request, self.request)
+        target = redacted(request.way.within + request.uri) + asked
+        words = {"who": self.client.who, "method": request.method.decode("ascii"), "status": status}
+        _audit.info("{who}: {method} {target}: {status}", target=target, **words)
+
     def waits(self) -> None:
         """The answer waits for news from now on: such a request is not counted against its address."""
         self._access.forgive(self.client)
@@ -185,19 +192,17 @@ class Route(Struct, frozen=True):
         limited = self.limited or self.scope is None or is_meant
         printer = None if found is None or is_meant else parts.get(found[1])
         client = access.check(request, self.scope, printer, limited=limited)
-        answered = self.handle(Call(request, client, access), **parts)
+        call = Call(request, client, access)
+        answered = self.handle(call, **parts)
         if self.audited and self.method not in _SAFE:
-            if isinstance(answered, Deferred):
-                return answered.addCallback(self._tell, request, client)
-            return self._tell(answered, request, client)
+            return answered.addCallback(_noted, call) if isinstance(answered, Deferred) else _noted(answered, call)
         return answered
 
-    def _tell(self, answer: Answer | IResource, request: IRequest, client: Client) -> Answer | IResource:
-        if isinstance(answer, Answer) and answer.status < 400:
-            target = redacted(cast(Request, request).way.within + request.uri)
-            words = {"who": client.who, "method": self.method, "status": answer.status}
-            _audit.info("{who}: {method} {target}: {status}", target=target, **words)
-        return answer
+
+def _noted(answer: Answer | IResource, call: Call) -> Answer | IResource:
+    if isinstance(answer, Answer) and answer.status < 400:
+        call.audit(answer.status)
+    return answer
 
 
 class _Tree(Resource):

@@ -43,7 +43,7 @@ class AccessEndpoints:
         self.endpoints = (
             Endpoint("GET", "/access/info", None, self.info, AccessInfo),
             Endpoint("GET", key, "admin", self.tell, None, also=(403,)),
-            Endpoint("POST", key, "admin", self.make, str, also=(422, 507), audited=False),
+            Endpoint("POST", key, "admin", self.make, str, also=(422, 507)),
             Endpoint("GET", "/access/oneshot_token", "view", self.token, str),
             Endpoint("POST", "/access/login", "view", self.login, None, also=(401,)),
         )

@@ -128,7 +128,10 @@ class JsonRpcEndpoint:
             raise _Known(*_INVALID_PARAMS)
         if endpoint.scope is not None and endpoint.scope not in ask.client.scopes:
             raise _Known(401, "Unauthorized") if not ask.client.key else _Known(403, f"needs {endpoint.scope!r}")
-        return {"result": await answer(endpoint, Ask(ask.printer, ask.client, Arguments(params or {})))}
+        result = await answer(endpoint, Ask(ask.printer, ask.client, Arguments(params or {})))
+        if endpoint.audited and endpoint.method != "GET":
+            ask.http.audit(200, f" {method}")
+        return {"result": result}
 
 
 class _Known(Exception):

@@ -15,6 +15,7 @@ from sdcpd.web.client import Client
 from sdcpd.web.moonraker.arguments import Arguments
 from sdcpd.web.moonraker.endpoint import Ask, Endpoint, methods_of
 from sdcpd.web.moonraker.jsonrpc import MOST_BYTES, SLICE, JsonRpcEndpoint
+from tests.fakes import logged
 from tests.web.moonraker.rig import MoonrakerCase
 from tests.web.rig import SATURN, Turns, goo, printing
 
@@ -205,6 +206,28 @@ class JsonRpcTests(MoonrakerCase):
         self.assertFalse(pending.answered)
         self.link.answer()
         self.assertEqual(pending.reply.json, {"jsonrpc": "2.0", "result": "ok", "id": 1})
+
+    def test_audited(self) -> None:
+        """The log says who changed what by JSON-RPC, as by paths: each thing that was done, and nothing else."""
+        lines = logged(self)
+        message = {"script": "M117 x"}
+        self.ask(
+            [
+                {"jsonrpc": "2.0", "method": "server.info", "id": 1},
+                {
+                    "jsonrpc": "2.0",
+                    "method": "printer.objects.query",
+                    "params": {"objects": {"webhooks": None}},
+                    "id": 2,
+                },
+                {"jsonrpc": "2.0", "method": "printer.gcode.script", "params": message, "id": 3},
+                {"jsonrpc": "2.0", "method": "printer.print.pause", "id": 4},
+                {"jsonrpc": "2.0", "method": "access.post_api_key", "id": 5},
+            ]
+        )
+        at = "key admin at 127.0.0.1: POST /printers/saturn-3-ultra/server/jsonrpc"
+        told = [f"{at} printer.gcode.script: 200", f"{at} access.post_api_key: 200"]
+        self.assertEqual([line for line in lines if "POST" in line], told)
 
 
 class NotificationTests(MoonrakerCase):
