@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 from twisted.web.iweb import IRequest
 
+from sdcpd.errors import UnknownFormat
 from sdcpd.web.access import has_key
 from sdcpd.web.answer import JSON, TEXT, Answer, header_of
 from sdcpd.web.errors import ErrorBody, Form
@@ -29,8 +30,6 @@ class PrusaLinkError(Struct, frozen=True):
     text: str
 
 
-_KINDS = frozenset({"unknown_format", "unsupported_format"})
-"""Files of a kind that no printer here takes."""
 _STATUSES = {422: 400, 421: 403, 502: 503}
 """Where the real server has no such code."""
 
@@ -39,7 +38,7 @@ def form_of(challenge: Callable[[IRequest], str]) -> Form:
     """The form; ``challenge`` gives the value of WWW-Authenticate for who has no key, or a wrong one."""
 
     def answer(request: IRequest, status: int, body: ErrorBody, headers: Mapping[str, str]) -> Answer:
-        status = 415 if body.code in _KINDS else _STATUSES.get(status, status)
+        status = 415 if body.code == UnknownFormat.code else _STATUSES.get(status, status)
         if body.code == "forbidden" and not has_key(request):
             status = 401
         if status == 401 and body.code != "stale_nonce":  # that one brings its own
