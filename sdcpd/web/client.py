@@ -24,7 +24,7 @@ class Client(Struct, frozen=True):
     scopes: frozenset[str]
     """Everything that it may do, included scopes included."""
     counted_as: str = ""
-    """Under which name its requests are counted: IPv6 networks are one household."""
+    """Under which name its requests are counted: its address, or from further away its whole /64 of IPv6."""
     forwarded: bool = False
     """Whether a proxy stands between that nobody listed, or that does not say for whom."""
     key: str = ""

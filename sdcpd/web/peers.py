@@ -67,16 +67,16 @@ class Peers:
     def find(self, request: IRequest) -> Client:
         """Who asks, as far as the connection tells."""
         peer = getattr(request.getClientAddress(), "host", "") or ""
+        machine = self.machine
         through_proxy = bool(self._proxies) and self._is_proxy(peer)
         headers = request.requestHeaders
         told = through_proxy and headers.hasHeader(_FORWARDED[0])
         if not told and any(headers.hasHeader(name) for name in _FORWARDED):
             # Were it not for this, everybody behind a proxy on this machine would be this machine. The headers that
             # are not read come from who knows where, also through a proxy that is listed.
-            return Client(peer, False, frozenset(), _household(peer), forwarded=True)
+            return Client(peer, False, frozenset(), _counted_as(peer, machine), forwarded=True)
         if told:
             peer = self._behind_proxies(request, peer)
-        machine = self.machine
         client = self._known.get(peer)
         if client is None:
             if len(self._known) >= _MOST:
@@ -110,7 +110,7 @@ class Peers:
         for place, given in self._trusted:
             if any(address in network for network in _networks(place, machine)):
                 scopes |= given
-        return Client(peer, address.is_loopback, scopes, _household(peer))
+        return Client(peer, address.is_loopback, scopes, _counted_as(peer, machine))
 
 
 def _networks(place: str, machine: Machine) -> tuple[Network, ...]:
@@ -121,9 +121,9 @@ def _networks(place: str, machine: Machine) -> tuple[Network, ...]:
     return (ipaddress.ip_network(place, strict=False),)
 
 
-def _household(peer: str) -> str:
-    """An IPv6 host has a whole /64 to call from."""
+def _counted_as(peer: str, machine: Machine) -> str:
+    """A neighbour by its address, for all neighbours share a /64; from further away an IPv6 host has one to itself."""
     address = _address(peer)
-    if isinstance(address, ipaddress.IPv6Address):
+    if isinstance(address, ipaddress.IPv6Address) and not any(address in network for network in machine.networks):
         return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
     return peer if address is None else str(address)

@@ -34,7 +34,7 @@ LONGEST = 55.0
 MAX_WAITING = 10_000
 """Polls that may wait in all; beyond, they are answered at once."""
 MAX_PER_ADDRESS = 16
-"""Polls that may wait from one address other than loopback, or one /64 of IPv6; the oldest gives way."""
+"""Polls that may wait from one address other than loopback; the oldest gives way."""
 FRESH = 0.25
 """Seconds that an answer may be given to others who ask the same: as long as a large wake-up takes."""
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
@@ -212,6 +212,7 @@ class UpdatesApi:
         deadline = self._clock.seconds() + hold
         assert question.since is not None
         seen = self._fleet.version
+        self._make_room(call)
         while not self._has_news(question):
             left = deadline - self._clock.seconds()
             if left <= 0:
@@ -233,21 +234,28 @@ class UpdatesApi:
             seen = self._fleet.version
         return self._answer(question)
 
-    def _enter(self, call: Call, news: Deferred[None]) -> None:
-        call.waits()
-        address = call.client.address
+    def _make_room(self, call: Call) -> None:
+        """End the poll whose place this one takes; one that ends none is not counted against its address.
+
+        Two clients of one name, or one too many at an address, would else end each other's polls without end.
+        """
         name = call.text("client")[:64]
-        older = self._named.get((address, name)) if name else None
-        waiting = self._waiting[call.client.counted_as]
+        older = self._named.get((call.client.address, name)) if name else None
+        waiting = self._waiting.get(call.client.counted_as, {})
         if older is None and not call.client.is_loopback and len(waiting) >= MAX_PER_ADDRESS:
             older = next(iter(waiting))
-        if name:
-            self._named[address, name] = news
-        waiting[news] = None
-        self._count += 1
-        if older is not None:
+        if older is None:
+            call.waits()
+        else:
             self._replaced.add(older)
             older.cancel()
+
+    def _enter(self, call: Call, news: Deferred[None]) -> None:
+        name = call.text("client")[:64]
+        if name:
+            self._named[call.client.address, name] = news
+        self._waiting[call.client.counted_as][news] = None
+        self._count += 1
 
     def _leave(self, call: Call, news: Deferred[None]) -> None:
         address, household = call.client.address, call.client.counted_as

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv6Network
 from typing import Any
 
 from twisted.internet.address import IPv6Address
 
+from sdcpd.machine import Machine
 from sdcpd.web import updates
 from tests.web.rig import MARS, SATURN, Pending, printing
 from tests.web.test_updates import PATH, UpdatesCase
@@ -294,6 +296,42 @@ class EndTests(WaitCase):
         for poll in (*mine, other):
             poll.leave()
         self.assertEqual(len(self.rig.web._updates._waiting), 0)
+
+    def test_neighbours(self) -> None:
+        """The hosts of a network that this machine is in share a /64, and each has room for its own polls."""
+        rig = self.rig = self.make('[access.trusted]\n"fe80::/64" = ["view"]')
+        rig.machine = Machine(networks=(IPv6Network("fe80::/64"),))
+        rig.announce()
+        self.cursor = self.poll("")["cursor"]
+        pages = [
+            self.wait(address=IPv6Address("TCP", f"fe80::{number + 1:x}%eth0", 50_000))
+            for number in range(updates.MAX_PER_ADDRESS + 1)
+        ]
+        self.assertFalse(any(poll.answered for poll in pages))
+
+    def test_chase(self) -> None:
+        """Two clients of one name end each other's polls no faster than any client may ask."""
+        rig = self.rig = self.make('[web]\nburst = 5\n[access.trusted]\n"192.168.1.0/24" = ["view"]')
+        rig.announce()
+        self.cursor = self.poll("")["cursor"]
+        target = f"{PATH}?client=widget&since={self.cursor}"
+        polls = [rig.begin("GET", target, address="192.168.1.5") for _ in range(8)]
+        self.assertEqual([poll.answered for poll in polls], [True] * 5 + [False] + [True] * 2)
+        self.assertEqual([poll.reply.status for poll in polls if poll.answered], [200] * 5 + [429] * 2)
+
+    def test_counted_once(self) -> None:
+        """A poll that is woken for nothing, however often, earns its address no further requests."""
+        rig = self.rig = self.make('[web]\nrate = 0.001\nburst = 5\n[access.trusted]\n"192.168.1.0/24" = ["view"]')
+        rig.announce()
+        self.cursor = self.poll("")["cursor"]
+        asked = [rig.get("/v1/me", address="192.168.1.5").status for _ in range(3)]
+        waiting = self.wait("kinds=events", address="192.168.1.5")
+        for layer in range(4):
+            rig.publish(printing(layer))
+            self.advance(3)
+        self.assertFalse(waiting.answered)
+        asked += [rig.get("/v1/me", address="192.168.1.5").status for _ in range(3)]
+        self.assertEqual(asked, [200] * 5 + [429])
 
     def test_too_many(self) -> None:
         """When too many wait already, the next is answered at once and asked to come back."""
