@@ -101,7 +101,7 @@ class Shelf:
 
     def must_be_idle(self, files: Iterable[StoredFile]) -> None:
         """Refuse to touch what a job needs: raises ``FileInUse``."""
-        needed = {job.md5: job.file for job in self._jobs.all() if job.state not in ENDED}
+        needed = {job.md5 for job in self._jobs.all() if job.state not in ENDED}
         for file in files:
             if file.md5 in needed:
                 raise FileInUse(f"{file.name} is needed by a job", "Wait for the job's end or stop it.")

@@ -84,7 +84,7 @@ class HistoryEndpoints:
         self._metadata = metadata
         self._wall = wall
         listing = (
-            Parameter("limit", "jobs in the answer; 50 if absent", "integer"),
+            Parameter("limit", "jobs in the answer, 500 at most; 50 if absent, 0 for no other limit", "integer"),
             Parameter("start", "how many to leave out at the beginning", "integer"),
             Parameter("since", "begun at this time or later", "number"),
             Parameter("before", "begun before this time", "number"),
@@ -107,7 +107,7 @@ class HistoryEndpoints:
 
     async def _page(self, ask: Ask) -> HistoryList:
         arguments = ask.arguments
-        limit = int(arguments.number("limit", 50, 1, MOST))
+        limit = int(arguments.number("limit", 50, 0, MOST)) or MOST
         start = int(arguments.number("start", 0, 0, 1e9))
         query = PrintQuery(
             printer=ask.printer.id,

@@ -381,6 +381,17 @@ class SmallTests(MoonrakerCase):
         self.assertIn("lo", told["network"])
         self.assertGreaterEqual(self.get("machine/system_info")["system_info"]["cpu_info"]["cpu_count"], 1)
 
+    def test_whole_history(self) -> None:
+        """A limit of 0 is none, as with the real server."""
+        for _ in range(2):
+            self.rig.publish(printing(1))
+            self.rig.clock.advance(60)
+            self.complete()
+            self.clear()
+            self.rig.clock.advance(60)
+        found = [len(self.get(f"server/history/list{query}")["jobs"]) for query in ("", "?limit=0", "?limit=1")]
+        self.assertEqual(found, [2, 2, 1])
+
     def test_history(self) -> None:
         """A print that was seen is in the history, in the totals, and gone when an admin deletes it."""
         self.rig.publish(printing(1))
