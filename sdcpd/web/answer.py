@@ -57,7 +57,7 @@ _encoder = msgspec.json.Encoder()
 
 
 def json_answer(document: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
-    """A document as JSON, not to be cached by anybody."""
+    """A document as JSON; whoever keeps it has to ask each time whether it is still so."""
     return Answer(status, _encoder.encode(document), headers=headers or {})
 
 

@@ -95,7 +95,7 @@ class NotificationsEndpoint:
         return bool(self._fleet.since(since, wanted) or self._fleet.happenings(since, wanted))
 
     async def _wait(self, ask: Ask, since: int, deadline: float) -> None:
-        address = ask.client.counted_as or ask.client.address
+        address = ask.client.counted_as
         waiting = self._waiting.get(address, 0)
         crowded = not ask.client.is_loopback and waiting >= MAX_PER_ADDRESS
         if crowded or self._fleet.waiting >= MAX_WAITING:
