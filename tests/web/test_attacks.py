@@ -371,8 +371,9 @@ class ReadingTests(AttackCase):
                 self.rig.clock.advance(1)
                 query = f"{arguments}&timeout=0" if "updates" in target else arguments
                 self.rig.begin(method, f"{target}?{query}")
-                for verb in ("stop", "pause", "resume", "print", "plate", "adopt"):
-                    self.rig.begin(method, f"/v1/printers/{SATURN}/{verb}?{query}")
+        for verb in ("stop", "pause", "resume", "print", "plate", "adopt"):
+            for method in ("GET", "HEAD", "OPTIONS"):
+                self.rig.begin(method, f"/v1/printers/{SATURN}/{verb}?{arguments}")
         self.assertEqual(link.sent, [])
         self.assertEqual(self.rig.adopted, [])
         self.assertEqual(self.state(), before)
