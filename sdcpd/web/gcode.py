@@ -58,7 +58,7 @@ _VERBS = {
 }
 _NAMED = {Verb.PRINT: ("SDCARD_PRINT_FILE", "FILENAME"), Verb.SAY: ("RESPOND", "MSG")}
 # No part of it can be read in two ways, so a line costs what its length is, whatever is in it.
-_PARAMETER = r"""(?:^|\s){}=(?:"([^"]*)"|'([^']*)'|((?:\S++|\s++(?![A-Za-z_]+=))*+))"""
+_PARAMETER = r"""(?:^|\s){}=(?:"([^"]*)"|'([^']*)'|((?:\S|\s+(?!\s|[A-Za-z_]+=))*))"""
 LONGEST = 200
 """Characters of a text that are kept."""
 MOST = 100
