@@ -191,8 +191,9 @@ class FaultCase(TestCase):
         """Faults that are there before the daemon is."""
 
     async def arrive(self) -> None:
-        """Wait until every printer is online."""
+        """Wait until every printer is online, and knows it."""
         await self.until(lambda: len(self.rig.links) == len(self.farm.printers))
+        await self.until(lambda: all(printer.counts.kinds["up"] for printer in self.farm.printers))
 
     # -- the daemon's side -----------------------------------------------------------------------------------
 
