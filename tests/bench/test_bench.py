@@ -50,7 +50,7 @@ def test_farm_row() -> None:
 @pytest.mark.end_to_end
 def test_mqtt_row() -> None:
     """Both Twisted servers take every kind of load; the others would have to be installed."""
-    scale = replace(QUICK, publishers=(3,), mqtt=0.1, idle=3)
+    scale = replace(QUICK, publishers=(3,), mqtt=0.5, idle=3)
     comparison = mqtt.run(scale, ("sdcpd", "bare"))
     assert not [note for note in comparison.notes if "busier" not in note]  # that one tells of this machine's load
     assert all(figure > 0 for line in comparison.lines for figure in line.figures if "/s" in line.unit)
