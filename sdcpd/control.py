@@ -6,12 +6,15 @@ reason, and the printer does not hear of it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.defer import Deferred
 
 from sdcpd.codec.sdcp import Command, Response
 from sdcpd.codec.status import Generation, Phase
+from sdcpd.detached import detached
 from sdcpd.errors import NotNow
-from sdcpd.links import Links
+from sdcpd.links import Links, Session
 from sdcpd.printer import Printer
 from sdcpd.progress import Job, JobState
 
@@ -24,17 +27,28 @@ _STOPPABLE = frozenset({Phase.CHECKING, Phase.PREPARING, Phase.PRINTING, Phase.P
 
 def pause(printer: Printer, links: Links) -> Deferred[Response]:
     """Pause; fires with the printer's Ack."""
-    return _command(printer, links, Command.PAUSE, _PAUSABLE, "is not printing")
+    return _session(printer, links, _PAUSABLE, "is not printing").request(Command.PAUSE)
 
 
 def resume(printer: Printer, links: Links) -> Deferred[Response]:
     """Go on: always by resume, never by a new start."""
-    return _command(printer, links, Command.RESUME, _RESUMABLE, "is not paused")
+    return _session(printer, links, _RESUMABLE, "is not paused").request(Command.RESUME)
 
 
-def stop(printer: Printer, links: Links) -> Deferred[Response]:
-    """Stop for good."""
-    return _command(printer, links, Command.STOP, _STOPPABLE, "has no print to stop")
+def stop(present: Callable[[], Printer], links: Links) -> Deferred[Response]:
+    """Stop for good.
+
+    While the printer owes the answer to another command the stop waits for that answer, 10 s at most, and is judged
+    anew then: whoever sees resin run out must not be told to come again because a pause hangs.
+    """
+
+    def session() -> Session:
+        return _session(present(), links, _STOPPABLE, "has no print to stop")
+
+    now = session()
+    if now.changing in (None, Command.STOP):
+        return now.request(Command.STOP)
+    return detached(now.turn().addCallback(lambda _: session().request(Command.STOP)))
 
 
 def reconnect(printer: Printer, links: Links, job: Job | None) -> None:
@@ -80,9 +94,7 @@ def must_be_free(printer: Printer, job: Job | None) -> None:
     raise NotNow(f"{printer.name} {text}.", hint)
 
 
-def _command(
-    printer: Printer, links: Links, command: Command, phases: frozenset[Phase], otherwise: str
-) -> Deferred[Response]:
+def _session(printer: Printer, links: Links, phases: frozenset[Phase], otherwise: str) -> Session:
     must_be_v1(printer)
     session = links.session(printer.id)
     if printer.phase not in phases:
@@ -90,4 +102,4 @@ def _command(
             f"{printer.name} {otherwise}: it is {printer.phase.value.lower()}.",
             f"GET /v1/printers/{printer.slug} shows what it is doing.",
         )
-    return session.request(command)
+    return session

@@ -293,7 +293,7 @@ class Jobs:
         if flow is not None and flow.job.state not in MOVING:
             flow.cancel()
             return None
-        return stop(self._fleet[mainboard_id], self._links)
+        return stop(lambda: self._fleet[mainboard_id], self._links)
 
     def reconnect(self, mainboard_id: str) -> None:
         """Let go of the connection; the printer is invited again. ``NotNow`` while a file is on its way."""

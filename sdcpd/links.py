@@ -95,6 +95,7 @@ class Session:
         self._may = may
         self._pending: dict[str, tuple[Command, Deferred[Response]]] = {}
         self._changing: Command | None = None
+        self._turns: list[Deferred[None]] = []
         self._lost: str | None = None
         self._last = clock.seconds()
         self.reported = float("-inf")
@@ -112,6 +113,17 @@ class Session:
     def silence(self) -> float:
         """Seconds since anything arrived on this link."""
         return self._clock.seconds() - self._last
+
+    @property
+    def changing(self) -> Command | None:
+        """The command that changes what the machine does and that the printer has not answered yet."""
+        return self._changing
+
+    def turn(self) -> Deferred[None]:
+        """Fires when the present ``changing`` was answered, or its time was over, or the link ended; never fails."""
+        turn: Deferred[None] = Deferred()
+        self._turns.append(turn)
+        return turn
 
     def greet(self) -> None:
         """Ask for status, attributes and regular reports, as every known client does first."""
@@ -173,6 +185,9 @@ class Session:
         self._pending.pop(request_id, None)
         if command in CHANGING:
             self._changing = None
+            turns, self._turns = self._turns, []
+            for turn in turns:
+                turn.callback(None)
         if isinstance(result, Failure):
             if result.check(DeferredTimeout):
                 return Failure(

@@ -283,7 +283,7 @@ class CommandsTests(ServerTestCase):
         self.printing()
         self.workshop.link.acks[Command.PAUSE] = None
         self.ask(command="pause", id="x")
-        self.ask(command="stop", id="y")
+        self.ask(command="pause", id="y")
         ((_, second),) = self.results()
         self.assertEqual((second["id"], second["error"]["code"]), ("y", "command_in_flight"))
         self.workshop.clock.advance(COMMAND_TIMEOUT)

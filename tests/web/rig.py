@@ -195,11 +195,15 @@ class Printing:
         self.ended = reason
 
     def answer(self, ack: int = 0) -> None:
-        """Acknowledge everything that was sent and not yet answered."""
+        """Acknowledge everything that was sent and not yet answered, and what is sent because of that."""
         while self.sent:
-            request = self.sent.pop(0)
-            response = {"Data": {"Cmd": request["Cmd"], "RequestID": request["RequestID"], "Data": {"Ack": ack}}}
-            self.session.received("response", json.dumps(response).encode())
+            self.answer_first(ack)
+
+    def answer_first(self, ack: int = 0) -> None:
+        """Acknowledge the oldest of what was sent and not yet answered."""
+        request = self.sent.pop(0)
+        response = {"Data": {"Cmd": request["Cmd"], "RequestID": request["RequestID"], "Data": {"Ack": ack}}}
+        self.session.received("response", json.dumps(response).encode())
 
 
 class Rig:

@@ -300,10 +300,70 @@ class CommandTests(NativeCase):
         """A second command before the first is answered is refused and not sent."""
         self.rig.publish(printing(5))
         first = self.ask("pause")
-        self.assert_refused(self.ask("stop").reply, 409, "command_in_flight")
+        self.assert_refused(self.ask("pause").reply, 409, "command_in_flight")
         self.assertEqual(self.commands, [Command.PAUSE])
         self.link.answer()
         self.assertEqual(first.reply.status, 200)
+
+    def test_stop_waits(self) -> None:
+        """A stop is not refused because the printer still owes an answer: it is sent right after it."""
+        self.rig.publish(printing(5))
+        first, second = self.ask("pause"), self.ask("stop")
+        self.assertEqual(self.commands, [Command.PAUSE])
+        self.link.answer_first()
+        self.assertEqual((first.reply.status, self.commands), (200, [Command.STOP]))
+        self.link.answer()
+        self.assertEqual((second.reply.status, second.reply.json), (200, {"ack": 0}))
+
+    def test_stop_after_silence(self) -> None:
+        """A stop is sent when the time of a command that the printer never answers is over."""
+        self.rig.publish(printing(5))
+        first, second = self.ask("pause"), self.ask("stop")
+        self.rig.clock.advance(COMMAND_TIMEOUT)
+        self.assert_refused(first.reply, 504, "command_timeout")
+        self.assertEqual(self.commands, [Command.PAUSE, Command.STOP])
+        self.link.answer()
+        self.assertEqual(second.reply.status, 200)
+
+    def test_stop_twice(self) -> None:
+        """Of two stops that wait the printer hears one; the other is told why."""
+        self.rig.publish(printing(5))
+        self.ask("pause")
+        first, second = self.ask("stop"), self.ask("stop")
+        self.link.answer_first()
+        self.assertEqual(self.commands, [Command.STOP])
+        self.assert_refused(second.reply, 409, "command_in_flight")
+        self.link.answer()
+        self.assertEqual(first.reply.status, 200)
+
+    def test_stop_too_late(self) -> None:
+        """A stop that waited is judged anew: of a print that has ended meanwhile the printer hears nothing."""
+        self.rig.publish(printing(5))
+        self.ask("pause")
+        second = self.ask("stop")
+        self.rig.publish(Status((0,)))
+        self.link.answer_first(1)
+        self.assert_refused(second.reply, 409, "not_now")
+        self.assertEqual(self.commands, [])
+
+    def test_stop_connection_lost(self) -> None:
+        """A stop that waited when the connection broke was never sent, and is told so."""
+        self.rig.publish(printing(5))
+        first, second = self.ask("pause"), self.ask("stop")
+        self.rig.links.closed(self.link.session, "power cut")
+        self.assert_refused(first.reply, 504, "link_lost")
+        self.assert_refused(second.reply, 503, "printer_offline")
+        self.assertEqual(self.commands, [Command.PAUSE])
+
+    def test_stop_client_leaves(self) -> None:
+        """Who hangs up while a stop waits has asked for it all the same."""
+        self.rig.publish(printing(5))
+        self.ask("pause")
+        self.ask("stop").leave()
+        self.link.answer_first()
+        self.assertEqual(self.commands, [Command.STOP])
+        self.link.answer()
+        self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_not_now(self) -> None:
         """A command that makes no sense now is refused, and the printer does not hear of it."""
@@ -350,7 +410,7 @@ class CommandTests(NativeCase):
         self.rig.publish(printing(5))
         self.ask("pause").leave()
         self.assertEqual(self.commands, [Command.PAUSE])
-        self.assert_refused(self.ask("stop").reply, 409, "command_in_flight")
+        self.assert_refused(self.ask("pause").reply, 409, "command_in_flight")
         self.link.answer()
         again = self.ask("stop")
         self.link.answer()
