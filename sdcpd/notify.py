@@ -1,10 +1,10 @@
 """What systemd is told of the daemon: that it is ready, how it is, that it lives, that it reloads or stops.
 
 One decision: the service manager only learns what is so, and never holds anything up. Each message is one datagram that
-is sent without waiting. Those that find the queue full are sent again a second later, of each kind the last one; and
-where nobody listens (no ``$NOTIFY_SOCKET``) nothing is said and nothing is done. The protocol is sd_notify(3) and
-sd_watchdog_enabled(3), of which two small functions remain here; the libraries for it on PyPI are left by their authors
-or bind libsystemd.
+is sent without waiting. Those that cannot leave, because the queue is full or systemd is being replaced, are sent again
+a second later, of each kind the last one; and where nobody listens (no ``$NOTIFY_SOCKET``) nothing is said and nothing
+is done. The protocol is sd_notify(3) and sd_watchdog_enabled(3), of which two small functions remain here; the
+libraries for it on PyPI are left by their authors or bind libsystemd.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sdcpd.logs import logger
 __all__ = ["AGAIN", "STATUS_EVERY", "Notifier", "Supervision", "watchdog_interval"]
 
 AGAIN = 1.0
-"""Seconds until a message that found the queue full is sent again."""
+"""Seconds until a message that could not leave is sent again."""
 STATUS_EVERY = 2.0
 """Seconds between two status lines at least."""
 
@@ -47,6 +47,7 @@ class Notifier:
         self._unsent: dict[tuple[str, ...], bytes] = {}
         self._socket: socket.socket | None = None
         self._again: IDelayedCall | None = None
+        self._trouble = ""
         if address.startswith(("/", "@")):
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             self._socket.setblocking(False)
@@ -73,14 +74,14 @@ class Notifier:
             kind, message = next(iter(self._unsent.items()))
             try:
                 self._socket.sendto(message, self._address)
-            except BlockingIOError:
+            except OSError as error:
+                if not isinstance(error, BlockingIOError) and str(error) != self._trouble:
+                    self._trouble = str(error)
+                    _log.warn("systemd cannot be told anything just now: {error}", error=error)
                 self._again = self._clock.callLater(AGAIN, self._send)
                 return
-            except OSError as error:
-                _log.warn("systemd cannot be told anything more: {error}", error=error)
-                self.close()
-                return
             del self._unsent[kind]
+            self._trouble = ""
 
     def close(self) -> None:
         """Say nothing any more."""

@@ -65,14 +65,23 @@ class NotifierTests(ManagerTestCase):
         self.assertIn("vsock:2:1234", lines[0])
 
     def test_gone(self) -> None:
-        """A service manager that has gone is said once in the log; the daemon goes on."""
+        """A service manager that has gone is said once in the log; the one that takes its place hears of the daemon."""
         notifier = self.notifier(self.manager.address)
         self.manager.close()
         lines = logged(self)
         for _ in range(3):
             notifier.tell("WATCHDOG=1")
-        self.assertEqual(len(lines), 1)
-        self.assertFalse(notifier.heard)
+            self.clock.advance(AGAIN)
+        notifier.tell("READY=1")
+        self.assertEqual((len(lines), len(self.clock.getDelayedCalls())), (1, 1))
+        successor = Manager(self.manager.address)
+        self.addCleanup(successor.close)
+        self.clock.advance(AGAIN)
+        self.assertEqual(successor.told(), [{"WATCHDOG": "1"}, {"READY": "1"}])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        successor.close()
+        notifier.tell("WATCHDOG=1")
+        self.assertEqual(len(lines), 2)
 
     def test_full(self) -> None:
         """While systemd is too busy to read, the daemon does not wait; later the last word of each kind comes."""

@@ -207,8 +207,8 @@ class Pairing:
         for old in list(self._asked.values()):
             if (old.app, old.user, old.printer, old.client.address) == (app, user, printer.id, client.address):
                 self._forget(old)  # it has begun anew
-        households = [asked.client.counted_as for asked in self._asked.values()]
-        if len(households) >= MOST or households.count(client.counted_as) >= MOST_PER_ADDRESS:
+        askers = [asked.client.counted_as for asked in self._asked.values()]
+        if len(askers) >= MOST or askers.count(client.counted_as) >= MOST_PER_ADDRESS:
             hint = "An administrator has to decide on those first, by sdcp-key pair; or wait a little."
             raise Refusal(429, "too_many_requests", "Too many requests for keys wait already.", hint)
         now = self._clock.seconds()

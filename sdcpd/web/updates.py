@@ -239,8 +239,7 @@ class UpdatesApi:
 
         Two clients of one name, or one too many at an address, would else end each other's polls without end.
         """
-        name = call.text("client")[:64]
-        older = self._named.get((call.client.address, name)) if name else None
+        older = self._named.get(_called(call))
         waiting = self._waiting.get(call.client.counted_as, {})
         if older is None and not call.client.is_loopback and len(waiting) >= MAX_PER_ADDRESS:
             older = next(iter(waiting))
@@ -251,22 +250,22 @@ class UpdatesApi:
             older.cancel()
 
     def _enter(self, call: Call, news: Deferred[None]) -> None:
-        name = call.text("client")[:64]
-        if name:
-            self._named[call.client.address, name] = news
+        called = _called(call)
+        if called[1]:
+            self._named[called] = news
         self._waiting[call.client.counted_as][news] = None
         self._count += 1
 
     def _leave(self, call: Call, news: Deferred[None]) -> None:
-        address, household = call.client.address, call.client.counted_as
-        del self._waiting[household][news]
-        if not self._waiting[household]:
-            del self._waiting[household]
+        address = call.client.counted_as
+        del self._waiting[address][news]
+        if not self._waiting[address]:
+            del self._waiting[address]
         self._count -= 1
         self._replaced.discard(news)
-        key = (address, call.text("client")[:64])
-        if self._named.get(key) is news:
-            del self._named[key]
+        called = _called(call)
+        if self._named.get(called) is news:
+            del self._named[called]
 
     def stop(self) -> None:
         """From now on everybody is answered at once and asked to come back later."""
@@ -330,6 +329,11 @@ class UpdatesApi:
                 events=events,
             )
         )
+
+
+def _called(call: Call) -> tuple[str, str]:
+    """The address of who polls and the name that it gives itself; without one nobody is taken for it."""
+    return call.client.address, call.text("client")[:64]
 
 
 def _brief(answer: Answer) -> Answer:
