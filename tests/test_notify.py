@@ -74,6 +74,7 @@ class NotifierTests(ManagerTestCase):
             self.clock.advance(AGAIN)
         notifier.tell("READY=1")
         self.assertEqual((len(lines), len(self.clock.getDelayedCalls())), (1, 1))
+        Path(self.manager.address).unlink()
         successor = Manager(self.manager.address)
         self.addCleanup(successor.close)
         self.clock.advance(AGAIN)
