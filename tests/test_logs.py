@@ -31,6 +31,7 @@ class LevelTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.seen = Seen()
+        set_level("info")  # other tests leave theirs
         globalLogPublisher.addObserver(self.seen)
         self.addCleanup(globalLogPublisher.removeObserver, self.seen)
         self.addCleanup(set_level, "info")
