@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -21,11 +22,13 @@ from tests.web.rig import SATURN, RealCase, Reply, Rig
 
 
 class KeyToolTests(RealCase):
-    """The tool as a process would run it, against a real port."""
+    """The tool as a process would run it, against a real port; for the daemon no time passes, however long it takes."""
+
+    timeout = 300
 
     def setUp(self) -> None:
         super().setUp()
-        self.rig = Rig(self.directory, clock=self.reactor)
+        self.rig = Rig(self.directory)
         self.rig.announce()
         self.port = self.listen(self.rig.site)
         self.file = self.directory / "admin.key"
@@ -94,7 +97,7 @@ class KeyToolTests(RealCase):
         return self.flow(steps)
 
     def ask(self, method: str, target: str, document: object = None, **more: Any) -> Reply:
-        """One request by a connection that is over with it: the clock is the real one."""
+        """One request by a connection that is over with it."""
         body = b"" if document is None else json.dumps(document).encode()
         pending = self.rig.begin(method, target, body, {"Content-Type": "application/json"}, **more)
         reply = pending.reply
@@ -220,10 +223,10 @@ class KeyToolTests(RealCase):
         """Without a daemon the line says where it was looked for, and what to do."""
 
         async def steps() -> None:
-            closed = self.reactor.listenTCP(0, self.rig.site, interface="127.0.0.1")
-            url = f"http://127.0.0.1:{closed.getHost().port}"
-            await closed.stopListening()
-            status, _, err = await self.run_tool("--url", url, "list")
+            with socket.socket() as nobody:  # who has it and does not listen keeps it from everybody else
+                nobody.bind(("127.0.0.1", 0))
+                url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+                status, _, err = await self.run_tool("--url", url, "list")
             self.assertEqual((status, err.count("\n")), (1, 1))
             self.assertIn(f"no sdcpd answers at {url}", err)
             self.assertIn("Start it, or name its address by --url.", err)
@@ -248,7 +251,9 @@ class KeyToolTests(RealCase):
             self.assertEqual((status, asked), (1, [b"/v1/keys"]))
             self.assertIn("answers 302, not as an sdcpd does", err)
             for name in ("http_proxy", "all_proxy"):
-                self.addCleanup(os.environ.update, {name: os.environ.get(name, "")})
+                before = os.environ.get(name)
+                undo = (os.environ.pop, name) if before is None else (os.environ.__setitem__, name, before)
+                self.addCleanup(*undo)
                 os.environ[name] = f"http://127.0.0.1:{other}"
             self.assertEqual((await self.run_tool("list"))[0], 0)
             self.assertEqual(len(asked), 1)

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import os
+import secrets
+import shutil
+import tempfile
 from pathlib import Path
 
 from twisted.internet.task import Clock
@@ -18,9 +21,9 @@ class ManagerTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(1000.5)
-        directory = Path(os.path.relpath(self.mktemp()))  # short: a socket's path has 107 bytes at most
-        directory.mkdir()
-        self.manager = Manager(str((directory / "n").absolute()))
+        directory = tempfile.mkdtemp(prefix="sdcpd-")  # short: a socket's path has 107 bytes at most
+        self.addCleanup(shutil.rmtree, directory)
+        self.manager = Manager(str(Path(directory, "n")))
         self.addCleanup(self.manager.close)
 
 
@@ -42,7 +45,7 @@ class NotifierTests(ManagerTestCase):
 
     def test_abstract(self) -> None:
         """Where systemd listens in the abstract namespace, it is told all the same."""
-        manager = Manager(f"@sdcpd-test-{os.getpid()}")
+        manager = Manager(f"@sdcpd-test-{secrets.token_hex(8)}")
         self.addCleanup(manager.close)
         self.notifier(manager.address).tell("READY=1")
         self.assertEqual(manager.told(), [{"READY": "1"}])
