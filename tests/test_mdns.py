@@ -19,6 +19,8 @@ from sdcpd.zeroconfig import Zeroconfig
 from tests.fakes import at_once
 
 HERE = Place(8080, ("192.168.1.2",))
+PATIENCE = 60
+"""Seconds after which the real library is not waited for any more: far more than it needs."""
 
 
 class FakeResponder:
@@ -300,6 +302,8 @@ class NetworkTests(SynchronousTestCase):
 
     def test_ended(self) -> None:
         """A library that has ended is an error for the one who speaks, and leaves nothing half said behind."""
+        gc.collect()  # what other tests have left is not told as ours
+        self.flushWarnings()
         in_thread(self.ended)
 
     def round_trip(self) -> None:
@@ -323,7 +327,7 @@ class NetworkTests(SynchronousTestCase):
             """Wait until all of this was heard; others may be announced here, too."""
             left = set(wanted)
             while left:
-                left.discard(news.get(timeout=30))
+                left.discard(news.get(timeout=PATIENCE))
 
         ours = Zeroconfig(["127.0.0.1"])
         self.addCleanup(ours.close)
@@ -335,11 +339,11 @@ class NetworkTests(SynchronousTestCase):
         browser = ServiceBrowser(theirs, SERVICE, Listener())
         self.addCleanup(browser.cancel)
         heard(("add", f"{name}.{SERVICE}"), ("add", f"{name} SL1.{SERVICE}"))
-        found = theirs.get_service_info(SERVICE, f"{name}.{SERVICE}")
+        found = theirs.get_service_info(SERVICE, f"{name}.{SERVICE}", PATIENCE * 1000)
         assert found is not None
         self.assertEqual((found.port, found.parsed_addresses()), (47_011, ["127.0.0.1"]))
         self.assertEqual(found.decoded_properties, text)
-        found = theirs.get_service_info(SERVICE, f"{name} SL1.{SERVICE}")
+        found = theirs.get_service_info(SERVICE, f"{name} SL1.{SERVICE}", PATIENCE * 1000)
         assert found is not None
         self.assertEqual(found.decoded_properties, sla)
         ours.tell({"a": Record(f"{name} new", place, text), "b": Record(f"{name} SL1", place, {**sla, "api": "0.1"})})

@@ -27,7 +27,10 @@ def write_for_ever(directory: Path, pipe: int) -> None:
     number = journal.wears()[ID].layers if journal.wears() else 0
 
     def tell(_: None) -> None:
-        os.write(pipe, b"%d\n" % number)
+        try:
+            os.write(pipe, b"%d\n" % number)
+        except BrokenPipeError:  # who listened has been killed
+            os._exit(1)
 
     while True:
         number += 1

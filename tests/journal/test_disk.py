@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 def run(*command: str) -> Any:
     """What a program of ours saw, as its one line of JSON."""
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
     if done.returncode:
         raise AssertionError(done.stderr)
     return json.loads(done.stdout)

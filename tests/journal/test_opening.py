@@ -67,7 +67,7 @@ class OpeningTests(JournalCase):
             "sys.exit(bool({'alembic', 'sqlalchemy.orm', 'psycopg'} & set(sys.modules)))"
         )
         for _ in range(2):
-            subprocess.run([sys.executable, "-c", program, str(self.directory)], check=True, timeout=60)
+            subprocess.run([sys.executable, "-c", program, str(self.directory)], check=True, timeout=300)
 
     def test_migrations_lead_here(self) -> None:
         """An old journal that is brought up to date has the same tables as a new one."""

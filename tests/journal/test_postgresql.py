@@ -42,14 +42,14 @@ class Server:
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self._programs / program), "-D", str(self.directory / "data"), *arguments]
-        subprocess.run(command, check=True, cwd=self.directory, stdout=subprocess.DEVNULL, timeout=60, **self._user)
+        subprocess.run(command, check=True, cwd=self.directory, stdout=subprocess.DEVNULL, timeout=300, **self._user)
 
     def start(self) -> None:
         options = f"-c listen_addresses= -c unix_socket_directories={self.directory} -c fsync=off"
-        self._run("pg_ctl", "--wait", "--log", str(self.directory / "log"), "-o", options, "start")
+        self._run("pg_ctl", "--wait", "--timeout=240", "--log", str(self.directory / "log"), "-o", options, "start")
 
     def stop(self) -> None:
-        self._run("pg_ctl", "--wait", "--mode=immediate", "stop")
+        self._run("pg_ctl", "--wait", "--timeout=240", "--mode=immediate", "stop")
 
     def url(self, database: str) -> str:
         return f"postgresql://postgres@/{database}?host={self.directory}"
