@@ -15,6 +15,7 @@ from sdcpd.simulator.board import Board
 from sdcpd.simulator.printing import PAUSED, Phase
 from sdcpd.simulator.reports import Reports
 from sdcpd.simulator.requests import Delivery, Incoming, Judge, parse
+from sdcpd.simulator.simtime import Alarms
 from sdcpd.simulator.status import IDLE
 from sdcpd.simulator.transfer import Order
 
@@ -41,6 +42,7 @@ class Commands:
         self._reports = reports
         self._random = random
         self._judge = Judge(board.journal, board.id)
+        self._to_do = Alarms(board.time)
         self._table: dict[int, Callable[[Incoming], Verdict]] = {
             0: lambda _: (_OK, reports.status),
             1: lambda _: (_OK, reports.attributes),
@@ -70,6 +72,10 @@ class Commands:
         self._judge.request(request, self._board.identity.id, delivery.dup)
         if request.mainboard_id == self._board.id:  # assumed, Q16: else ignored; the Id is not looked at
             self._obey(request)
+
+    def leave(self) -> None:
+        """Forget what is still to be answered or done."""
+        self._to_do.cancel()
 
     def _obey(self, request: Incoming) -> None:
         faults = self._board.faults
@@ -105,7 +111,7 @@ class Commands:
             if power.life == life:
                 call(*args)
 
-        self._board.time.later(seconds, unless_rebooted)
+        self._to_do.add(seconds, unless_rebooted)
 
     def _respond(self, request: Incoming, ack: int, after: After) -> None:
         self._reports.answer(request.cmd, ack, request.request_id)

@@ -30,7 +30,7 @@ from sdcpd.simulator.power import Power
 from sdcpd.simulator.printing import PrintMachine
 from sdcpd.simulator.reports import Reports
 from sdcpd.simulator.settings import PrinterSpec, Settings, must_be_loopback
-from sdcpd.simulator.simtime import Alarm, SimTime
+from sdcpd.simulator.simtime import Alarm, Alarms, SimTime
 from sdcpd.simulator.status import IDLE, Identity, JsonObject, PrinterStatus, PrintInfo, TransferInfo
 from sdcpd.simulator.storage import Store
 from sdcpd.simulator.strangers import Strangers
@@ -68,6 +68,7 @@ class Printer:
         self._silent = False
         self._cut = Alarm(time)
         self._boot = Alarm(time)
+        self._replies = Alarms(time)
         self._boot_time = settings.boot_time
         self._rehouse = rehouse
         caller = self.caller = Caller(
@@ -203,6 +204,8 @@ class Printer:
     def shut_down(self) -> None:
         """The simulation ends: leave nothing pending."""
         self._halt()
+        self._replies.cancel()
+        self._commands.leave()
         self._strangers.leave()
         self.caller.thaw()
 
@@ -318,7 +321,7 @@ class Printer:
         twice = self.faults.take(kinds.UdpDuplicate)
         for _ in range(1 if twice is None else twice.copies):
             if loss is None or self._random.random() >= loss.share:
-                self.time.later(wait, self._reply, reply)
+                self._replies.add(wait, self._reply, reply)
 
     def _reply(self, reply: Callable[[bytes], None]) -> None:
         if self._power.on and not self._silent:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-__all__ = ["Alarm", "SimTime"]
+__all__ = ["Alarm", "Alarms", "SimTime"]
 
 
 class SimTime:
@@ -78,4 +78,28 @@ class Alarm:
 
     def _ring(self, call: Callable[..., object], args: tuple[object, ...]) -> None:
         self._pending = None
+        call(*args)
+
+
+class Alarms:
+    """Any number of calls to come, which can be forgotten together."""
+
+    def __init__(self, time: SimTime) -> None:
+        self._time = time
+        self._pending: set[Alarm] = set()
+
+    def add(self, seconds: float, call: Callable[..., object], *args: object) -> None:
+        """Call after so many simulated seconds."""
+        alarm = Alarm(self._time)
+        self._pending.add(alarm)
+        alarm.set(seconds, self._ring, alarm, call, args)
+
+    def cancel(self) -> None:
+        """Forget them all."""
+        pending, self._pending = self._pending, set()
+        for alarm in pending:
+            alarm.cancel()
+
+    def _ring(self, alarm: Alarm, call: Callable[..., object], args: tuple[object, ...]) -> None:
+        self._pending.discard(alarm)
         call(*args)

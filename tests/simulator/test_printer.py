@@ -102,6 +102,18 @@ class HostFormTests(PrinterCase):
         self.assertEqual(self.links.made, [])
 
 
+class EndTests(PrinterCase):
+    def test_nothing_left(self) -> None:
+        """A simulation that ends does so at once: a reply and an answer on their way are forgotten."""
+        self.connect()
+        self.printer.inject("late-response", seconds=8)
+        self.request(0)
+        self.printer.datagram(b"M99999", HUB, self.fail)
+        self.printer.shut_down()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.acks(), [])
+
+
 class CommandTests(PrinterCase):
     def setUp(self) -> None:
         super().setUp()
