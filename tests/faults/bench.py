@@ -1,10 +1,9 @@
 """A workbench for faults: the daemon's own parts and simulated printers in one process, on real loopback sockets.
 
 One decision: the daemon is handed a clock that runs ``HASTE`` times as fast as the wall's, so its real waits (10 s for
-an acknowledgement, 30 s of silence) are waited out in full, by its own unchanged numbers, in a fraction of the time.
+an acknowledgement, 30 s of silence) are waited out in full, by its own unchanged numbers, in a fraction of the time;
+the printers have the same clock without the haste, so that whose wait ends first is not for the machine to say.
 """
-
-# ruff: noqa: N802  # a clock has the names that Twisted gives to clocks
 
 from __future__ import annotations
 
@@ -18,7 +17,6 @@ from typing import Any, cast
 from twisted.internet import reactor as installed  # noqa: TID251 - real sockets need the real one
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
-from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.python.failure import Failure
@@ -35,59 +33,20 @@ from sdcpd.simulator.printer import Printer as SimulatedPrinter
 from sdcpd.simulator.settings import PrinterSpec, Settings, plan
 from sdcpd.simulator.slicing import write_goo
 from sdcpd.web.downloads import DownloadsSite
+from tests.course import Course, Hasty
 from tests.end_to_end.processes import free_udp_port
+from tests.quiet import quiet
 from tests.web.rig import Reply, Rig
 
 __all__ = ["HASTE", "HUB", "FaultCase", "Raw"]
 
 reactor: Any = installed
 HASTE = 20.0
-"""Seconds of the daemon in a second of the wall."""
-PATIENCE = 30.0
+"""Seconds of the daemon in a second of the printers' reactor."""
+PATIENCE = 120.0
 """Seconds of the wall after which a wait fails: far more than anything needs."""
 HUB = "127.0.0.1"
 LAYERS = 60
-
-
-class Hasty:
-    """The reactor, with a faster clock."""
-
-    def __init__(self, haste: float) -> None:
-        self._haste = haste
-
-    def seconds(self) -> float:
-        """The daemon's monotonic time."""
-        return float(reactor.seconds()) * self._haste
-
-    def callLater(self, delay: float, call: Callable[..., object], *args: Any, **kw: Any) -> IDelayedCall:
-        """Call it when so many of the daemon's seconds have passed."""
-        return cast(IDelayedCall, _Hurried(reactor.callLater(delay / self._haste, call, *args, **kw), self._haste))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(reactor, name)
-
-
-class _Hurried:
-    """A delayed call in the daemon's seconds."""
-
-    def __init__(self, call: Any, haste: float) -> None:
-        self._call = call
-        self._haste = haste
-
-    def getTime(self) -> float:
-        return float(self._call.getTime()) * self._haste
-
-    def reset(self, delay: float) -> None:
-        self._call.reset(delay / self._haste)
-
-    def delay(self, delay: float) -> None:
-        self._call.delay(delay / self._haste)
-
-    def cancel(self) -> None:
-        self._call.cancel()
-
-    def active(self) -> bool:
-        return bool(self._call.active())
 
 
 class Raw(Protocol):
@@ -115,7 +74,7 @@ class FaultCase(TestCase):
 
     profiles: tuple[str, ...] = ("S3U-1.5.4",)
     haste = HASTE
-    timeout = 120
+    timeout = 600
 
     def setUp(self) -> Deferred[None]:  # type: ignore[override]  # trial waits for it
         network = f"127.{random.randint(64, 250)}.{random.randint(0, 250)}"
@@ -123,12 +82,13 @@ class FaultCase(TestCase):
         self.udp_port = free_udp_port(self.first)
         self.directory = Path(self.mktemp())
         self.directory.mkdir(parents=True)
-        self.farm = Farm(reactor, self.specs(), self.settings())
+        self.course = Course()
+        self.clock = Hasty(self.course, self.haste)
+        self.farm = Farm(cast(Any, self.course), self.specs(), self.settings())
         self.farm.privilegedStartService()
         self.farm.startService()
         self.raws: list[Raw] = []
         self.prepare()
-        self.clock = Hasty(self.haste)
         self.rig = Rig(
             self.directory, 'access.trusted = {"127.0.0.0/8" = ["control", "upload", "plate"]}', clock=self.clock
         )
@@ -171,7 +131,11 @@ class FaultCase(TestCase):
         stopping += [maybeDeferred(self.broker.stopListening), maybeDeferred(self.downloads.stopListening)]
         stopping.append(self.farm.stopService())
         stopping += [raw.ended for raw in self.raws]
-        return gatherResults(stopping).addCallback(lambda _: deferLater(reactor, 0.05))
+        return gatherResults(stopping).addCallback(lambda _: quiet()).addBoth(self._over)
+
+    def _over(self, result: Any) -> Any:
+        self.course.stop()
+        return result
 
     # -- what a test may change ------------------------------------------------------------------------------
 
@@ -237,11 +201,11 @@ class FaultCase(TestCase):
         return deferLater(cast(Any, self.clock), seconds)
 
     async def probed(self, number: int = 0) -> None:
-        """Ask everybody, and wait until this printer has heard it and its answer had time to come."""
+        """Ask everybody, and wait until this printer has heard it and its answer has come, if there is one."""
         before = self.farm.printers[number].counts.kinds["probe"]
         self.discovery.probe()
         await self.until(lambda: self.farm.printers[number].counts.kinds["probe"] > before)
-        await deferLater(reactor, 0.05)
+        await self.wait(1)  # an answer takes 50 ms of the printer's, and time stands still while it is not read
 
     def put(self, name: str = "vase.goo", layers: int = LAYERS) -> dict[str, Any]:
         """Upload a sliced file of a size that the printer can print."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from twisted.internet.defer import Deferred
 
 from sdcpd.codec.sdcp import Command, Response
 from sdcpd.errors import CommandRefused, CommandTimeout, SdcpdError
 from sdcpd.simulator.fault_kinds import AttributesFault, Garbage, OddResponse, OddStatus
+from sdcpd.simulator.settings import Settings
 from tests.fakes import logged
 from tests.faults.bench import FaultCase
 
@@ -68,6 +71,10 @@ class ResponseTests(FaultCase):
 
 class StatusTests(FaultCase):
     """F17."""
+
+    def settings(self) -> Settings:
+        """The print takes three seconds: longer than all the odd statuses one after another."""
+        return replace(super().settings(), layer_time=10.0)
 
     async def test_odd(self) -> None:
         """Whatever a status is like, the printer stays online and is shown in numbers that make sense."""

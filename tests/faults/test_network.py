@@ -15,12 +15,18 @@ class LossyTests(FaultCase):
     """F1."""
 
     def prepare(self) -> None:
-        self.printer.inject("udp-loss", share=0.3)
+        self.printer.inject("udp-loss", share=1.0)
         self.printer.inject("udp-duplicate", copies=3)
         self.printer.inject("udp-delay", seconds=20.0, spread=20.0)
 
+    async def arrive(self) -> None:
+        await self.wait(2)  # the first two probes are lost; three lost invitations are another test's
+        self.printer.inject("udp-loss", share=0.0)
+        await super().arrive()
+
     async def test_udp(self) -> None:
         """Lost, doubled, late and overtaking datagrams make one printer that stays online."""
+        self.printer.inject("udp-loss", share=0.3)
         for _ in range(10):
             self.discovery.probe()
             await self.wait(5)
@@ -64,6 +70,8 @@ class WrongAddressTests(FaultCase):
         self.assertEqual(self.shown()["address"], self.first)
         self.assertEqual(self.printer.violations, [])
         self.printer.inject("wrong-address", address="192.0.2.98")
+        await self.probed()
+        await self.until(lambda: any("192.0.2.98" in line for line in lines))
         await self.probed()
         self.assertEqual(self.shown()["address"], self.first)
         self.assertEqual(len([line for line in lines if "192.0.2.98" in line]), 1)

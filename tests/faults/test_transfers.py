@@ -99,6 +99,7 @@ class SlowTests(DeliveryCase):
         self.print()
         await self.until(lambda: self.job()["sent"] > 600_000)
         _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
         self.assertLess(peak - before, 1_500_000)
         self.printer.clear()
         await self.until(lambda: self.job()["ended"])

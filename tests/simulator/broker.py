@@ -16,6 +16,8 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 JsonObject = dict[str, Any]
+PATIENCE = 60.0
+"""Seconds after which a wait fails: far more than anything needs."""
 
 
 def packet(first: int, body: bytes) -> bytes:
@@ -156,12 +158,12 @@ class Broker(Factory):
     def acks(self) -> list[tuple[int, int]]:
         return [(m["Data"]["Cmd"], m["Data"]["Data"]["Ack"]) for m in self.of("response")]
 
-    def until(self, predicate: Any, timeout: float = 10.0) -> Deferred[None]:
+    def until(self, predicate: Any) -> Deferred[None]:
         """Fires as soon as the predicate holds after something came."""
         done: Deferred[None] = Deferred()
         self._waiting.append((predicate, done))
         self._clock.callLater(0, self.changed)
-        return done.addTimeout(timeout, self._clock)
+        return done.addTimeout(PATIENCE, self._clock)
 
     def changed(self) -> None:
         for entry in list(self._waiting):

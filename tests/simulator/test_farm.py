@@ -19,7 +19,9 @@ from twisted.web.static import File
 from sdcpd.simulator import settings as simulated
 from sdcpd.simulator.farm import Farm
 from sdcpd.simulator.settings import Settings
-from tests.simulator.broker import Broker
+from tests.course import Course
+from tests.quiet import quiet
+from tests.simulator.broker import PATIENCE, Broker
 
 reactor: Any = installed
 FIRST = "127.20.7.2"
@@ -51,7 +53,7 @@ class Ear(DatagramProtocol):
     def until(self, count: int) -> Deferred[None]:
         done: Deferred[None] = Deferred()
         self._waiting = (count, done)
-        return done.addTimeout(5, reactor)
+        return done.addTimeout(PATIENCE, reactor)
 
     def say(self, data: bytes, address: str, port: int) -> None:
         assert self.transport is not None
@@ -65,7 +67,8 @@ class FarmCase(TestCase):
 
     def setUp(self) -> None:
         self.port = free_port()
-        self.farm = Farm(reactor, simulated.plan(self.profiles, FIRST), self.settings())
+        self.course = Course()
+        self.farm = Farm(cast(Any, self.course), simulated.plan(self.profiles, FIRST), self.settings())
         self.farm.privilegedStartService()
         self.farm.startService()
         self.broker = Broker(reactor)
@@ -85,7 +88,12 @@ class FarmCase(TestCase):
         for session in self.broker.sessions:
             session.lose()
         stopping = [self.farm.stopService(), self.mqtt.stopListening(), self.http.stopListening()]
-        return gatherResults([d for d in [*stopping, self.udp.stopListening()] if d is not None])
+        stopped = gatherResults([d for d in [*stopping, self.udp.stopListening()] if d is not None])
+        return stopped.addCallback(lambda _: quiet()).addBoth(self._over)
+
+    def _over(self, result: Any) -> Any:
+        self.course.stop()
+        return result
 
     def settings(self) -> Settings:
         return Settings(port=self.port, scale=500, strict=True, layer_time=1.0, bottom_layers=0, layers=4)

@@ -1,0 +1,112 @@
+"""The time of tests with printers on real sockets: as fast as the wall's at most, and next to none while there is work.
+
+One decision: a turn of the reactor counts for so much at most, whatever the machine did meanwhile, and for next to
+nothing while a socket of the process waits to be read or written. So no wait of the daemon's or a printer's ends
+because they did not come to work: an answer that is there is read before the time is over in which it had to come.
+"""
+
+# ruff: noqa: N802  # a clock has the names that Twisted gives to clocks
+
+from __future__ import annotations
+
+import select
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, cast
+
+from twisted.internet import reactor as installed  # noqa: TID251 - real sockets need the real one
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import Clock
+
+__all__ = ["Course", "Hasty"]
+
+reactor: Any = installed
+TURN = 0.002
+"""Seconds of the wall between two looks at the time."""
+MOST = 2 * TURN
+"""Seconds by which time goes on at one look, however late that comes."""
+BUSY = 0.000_05
+"""The same while there is work; more than nothing, for who sends a byte in a turn must not send for ever."""
+NEXT = 1e-6
+"""Seconds after which a call for at once is made, so that it is made in a later turn, as the reactor would."""
+
+
+class Course(Clock):
+    """The reactor, with a clock of its own; it goes until it is stopped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen = float(reactor.seconds())
+        self._turning = reactor.callLater(TURN, self._turn)
+
+    def callLater(self, delay: float, callable: Callable[..., object], *args: object, **kw: object) -> IDelayedCall:
+        """Call it when so many seconds of this time have passed, and not before the next turn."""
+        return super().callLater(delay or NEXT, callable, *args, **kw)
+
+    def stop(self) -> None:
+        """Time ends; what was to be called then is not called."""
+        self._turning.cancel()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(reactor, name)
+
+    def _turn(self) -> None:
+        busy = _busy()
+        now = float(reactor.seconds())
+        passed, self._seen = min(now - self._seen, BUSY if busy else MOST), now
+        self._turning = reactor.callLater(0 if busy else TURN, self._turn)
+        self.advance(passed)
+
+
+def _busy() -> bool:
+    """Whether a socket of the reactor waits to be read or written."""
+    wishes: Counter[int] = Counter()
+    for waiting, kind in ((reactor.getReaders(), select.POLLIN), (reactor.getWriters(), select.POLLOUT)):
+        wishes.update({one.fileno(): kind for one in waiting if one.fileno() >= 0})
+    poll = select.poll()
+    for descriptor, kinds in wishes.items():
+        poll.register(descriptor, kinds)
+    return bool(poll.poll(0))
+
+
+class Hasty:
+    """A course whose clock is faster."""
+
+    def __init__(self, course: Course, haste: float) -> None:
+        self._course = course
+        self._haste = haste
+
+    def seconds(self) -> float:
+        """The daemon's monotonic time."""
+        return self._course.seconds() * self._haste
+
+    def callLater(self, delay: float, call: Callable[..., object], *args: Any, **kw: Any) -> IDelayedCall:
+        """Call it when so many of the daemon's seconds have passed."""
+        pending = self._course.callLater(delay / self._haste, call, *args, **kw)
+        return cast(IDelayedCall, _Hurried(pending, self._haste))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._course, name)
+
+
+class _Hurried:
+    """A delayed call in the daemon's seconds."""
+
+    def __init__(self, call: Any, haste: float) -> None:
+        self._call = call
+        self._haste = haste
+
+    def getTime(self) -> float:
+        return float(self._call.getTime()) * self._haste
+
+    def reset(self, delay: float) -> None:
+        self._call.reset(delay / self._haste)
+
+    def delay(self, delay: float) -> None:
+        self._call.delay(delay / self._haste)
+
+    def cancel(self) -> None:
+        self._call.cancel()
+
+    def active(self) -> bool:
+        return bool(self._call.active())
