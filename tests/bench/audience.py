@@ -19,6 +19,9 @@ from typing import Any
 
 __all__: list[str] = []
 
+_LATE = 60.0
+"""Seconds that are waited longer for the first answers: others may have had the machine all the time."""
+
 
 class Looker:
     """One connection. ``period`` is in seconds; 0 is a long poll, which asks for news after each answer."""
@@ -79,12 +82,13 @@ def _watch(lookers: list[Looker], seconds: float) -> dict[str, Any]:
             looker.ask()
     answers = polls = 0
     cpu = time.process_time()
-    while (now := time.monotonic()) < start + seconds:
+    end, late = start + seconds, start + seconds + _LATE
+    while (now := time.monotonic()) < end or (not (answers and polls) and now < late):
         while turns and turns[0][0] <= now:
             due, number, looker = turns[0]
             heapq.heapreplace(turns, (due + looker.period, number, looker))
             looker.ask()
-        wait = min(turns[0][0] if turns else now + 1.0, start + seconds) - now
+        wait = min(turns[0][0] if turns else now + 1.0, end if now < end else late) - now
         for descriptor, _ in poll.poll(wait):
             looker = by_descriptor[descriptor]
             if looker.answered():

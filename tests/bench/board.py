@@ -192,7 +192,7 @@ class Printer:
     def _fetch(self, url: str) -> int:
         """Fetch the file as a board does, from the broker's address; how many bytes it has."""
         place = urlsplit(url.replace("${ipaddr}", "127.0.0.1"))
-        connection = http.client.HTTPConnection("127.0.0.1", place.port, source_address=(self.address, 0), timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", place.port, source_address=(self.address, 0), timeout=60)
         connection.request("GET", place.path)
         size = len(connection.getresponse().read())
         connection.close()

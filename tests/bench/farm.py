@@ -18,13 +18,13 @@ from msgspec import Struct
 
 from tests.bench.files import sparse_goo
 from tests.bench.printers import farm
-from tests.bench.processes import Bench, Child, fetch
+from tests.bench.processes import PATIENCE, Bench, Child, fetch
 from tests.bench.table import Line, Scale, Table, say
 
 __all__ = ["run"]
 
 _SIZE = 200_000
-_STARTS = 30.0
+_STARTS = 120.0
 """Seconds that all prints may take to begin."""
 _PAGE = 0.5
 """Seconds after which a bare program has news of all printers, and of one of them in ``_ONE``."""
@@ -65,7 +65,7 @@ def _mixture(slugs: list[str], count: int) -> _Lookers:
 
 def _start(port: int, source: Path) -> list[str]:
     """Have every printer print a stored file; their slugs once the daemon sees all of it."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
 
     def ask(method: str, path: str, body: bytes | None = None) -> Any:
         connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
@@ -108,7 +108,7 @@ def _busy(server: Child, seconds: float, *makers: Child) -> tuple[_Cost, list[di
         maker.tell(do="pace", seconds=seconds + 1.5)
     time.sleep(1.0)
     cost = _over(server, seconds)
-    return cost, [maker.hear(seconds + 30) for maker in makers]
+    return cost, [maker.hear(seconds + PATIENCE) for maker in makers]
 
 
 def _idle(scale: Scale) -> _Cost:
@@ -173,7 +173,7 @@ def _sample(port: int, period: float, path: str) -> tuple[str, float]:
     cursor = json.loads(fetch(port, path).body)["cursor"]
     epoch, _, version = cursor.partition(".")
     # as many printers as have news in that time
-    return fetch(port, f"{path}?since={epoch}.{int(version) - 50}&kinds=state").body.decode(), waits
+    return fetch(port, f"{path}?since={epoch}.{max(int(version) - 50, 0)}&kinds=state").body.decode(), waits
 
 
 def _lines(what: str, ours: _Cost, bare: _Cost | None) -> list[Line]:

@@ -28,6 +28,8 @@ __all__: list[str] = []
 _IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)
 _HUM = 4.0
 """Seconds between two repetitions of the last status while nothing else is ordered: below the silence limit."""
+_LATE = 60.0
+"""Seconds that are waited longer for the first acknowledgement: others may have had the machine all the time."""
 
 
 class Farm:
@@ -211,7 +213,8 @@ class Farm:
         self._looping = True
         for printer in self._printers:
             self._send(printer)
-        while time.perf_counter() < start + seconds:
+        late = start + seconds + _LATE
+        while (now := time.perf_counter()) < start + seconds or (not self._acked and now < late):
             self._turn(0.05)
         self._looping = False
 

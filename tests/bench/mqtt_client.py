@@ -14,7 +14,8 @@ __all__ = ["AT_ONCE", "PATIENCE", "Lost", "close", "dial", "opened", "publish", 
 
 AT_ONCE = 64
 """Connections that are being opened at the same time; asyncio lets 100 wait by default."""
-PATIENCE = 30.0
+PATIENCE = 120.0
+"""Seconds after which an answer does not come any more."""
 _DISCONNECT = b"\xe0\x00"
 _BIND_LATE = 24
 """IP_BIND_ADDRESS_NO_PORT: the port is chosen at ``connect``, so one address has 28,000 of them for each server."""

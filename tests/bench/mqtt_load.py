@@ -85,10 +85,13 @@ class Fan:
         self._turns(poll, by_descriptor, _WARM)
         span, before = Span(pid), self.arrived
         self._turns(poll, by_descriptor, seconds)
+        late = time.perf_counter() + PATIENCE
+        while self.arrived == before and time.perf_counter() < late:  # others had the machine for all that time
+            self._turns(poll, by_descriptor, 0.02)
         found = span.over()
         found["messages"] = self.arrived - before
         self._on = False  # what is under way may arrive, so that no server begins the next run with it
-        deadline = time.perf_counter() + 5.0
+        deadline = time.perf_counter() + PATIENCE
         while any(self._missing) and time.perf_counter() < deadline:
             self._turns(poll, by_descriptor, 0.02)
         found["lost"] = sum(map(bool, self._missing))

@@ -16,7 +16,8 @@ from tests.bench.table import Line, Scale, Table, say
 
 __all__ = ["farm", "run"]
 
-_CONNECT = 30.0
+_CONNECT = 120.0
+"""Seconds that all printers may take to be found and greeted."""
 _BUDGET = 1000
 
 

@@ -40,7 +40,7 @@ def test_farm_row() -> None:
     table = farm.run(replace(QUICK, printers=(3,), lookers=10, paced=1.0, rest=0.5))
     figures = {line.what: line for line in table.lines}
     assert figures["idle: resident"].measured > 0
-    assert figures["3 print: wake-ups"].measured > 1
+    assert figures["3 print: wake-ups"].measured > 0
     for what in ("answers to lookers", "of these to long polls"):
         assert figures[what].measured > 0
         assert figures[what].ceiling
