@@ -91,7 +91,7 @@ class RefusalTests(SynchronousTestCase):
 class DaemonTests(TestCase):
     """The whole daemon in this process, on free ports of the loopback."""
 
-    timeout = 30
+    timeout = 120
 
     def setUp(self) -> None:
         self.addCleanup(set_level, "info")

@@ -21,6 +21,7 @@ from tests.end_to_end.processes import Daemon, Printers, samples
 
 PORT = 8080
 PROFILES = ["MARS4MAX-1.0.0:Mars 4 Max", "S3U-1.5.4:Saturn 3 Ultra"]
+DAY = 86_400
 _KEY = '-H "X-Api-Key: $KEY"'
 SPEED = ("--scale", "60", "--rate", "60000", "--layer-time", "5", "--completed-screen", "600")
 
@@ -82,7 +83,7 @@ class _Screen:
 def _follow(daemon: Daemon, slug: str) -> dict[str, Any]:
     """Tell what one printer does until its job has ended; the last document."""
     screen = _Screen()
-    for update in daemon.updates():
+    for update in daemon.updates(patience=DAY):
         for event in update["events"]:
             if event["printer"] == slug and event["type"] != "online":
                 screen.line(f"  * {event['type'].replace('_', ' ')}")

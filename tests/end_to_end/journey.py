@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.end_to_end.processes import Daemon, Printers
+from tests.end_to_end.processes import PATIENCE, Daemon, Printers
 
-__all__ = ["Journey"]
+__all__ = ["SLOW", "Journey"]
 
 QUICK = ("--scale", "300", "--rate", "12000", "--layer-time", "4", "--completed-screen", "60")
 """A layer takes about 13 ms, the download of 3.5 MB about 1 s, the completed screen 0.2 s."""
+SLOW = (*QUICK, "--layer-time", "30")
+"""A layer takes 0.1 s, so that 120 of them last long enough for whoever does something meanwhile."""
 
 
 class Journey(SynchronousTestCase):
     """One Mars 4 Max, found and connected, strictly watching every step."""
 
+    speed: Sequence[str] = QUICK
+
     def setUp(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="sdcpd-"))
         self.addCleanup(shutil.rmtree, self.directory)
-        self.printers = Printers(self.directory, ["MARS4MAX-1.0.0"], *QUICK)
+        self.printers = Printers(self.directory, ["MARS4MAX-1.0.0"], *self.speed)
         self.addCleanup(self.printers.stop)
         self.daemon = Daemon(self.directory, self.printers.targets, more=self.more())
         self.addCleanup(lambda: self.daemon.server.stop())
@@ -47,6 +53,10 @@ class Journey(SynchronousTestCase):
         self.assertEqual(status, 202, answer)
         return str(answer["job"]["id"])
 
+    def pause_at(self, layer: int) -> None:
+        """Somebody will pause the print at the printer's screen, at this layer or soon after it."""
+        self.printers.ask("inject", fault="screen-pause", layer=layer)
+
     def finish(self, job: str) -> list[dict[str, Any]]:
         """Watch until the job has ended; it must have ended well, with exactly one start."""
         seen = self.daemon.wait_until(self.slug, lambda p: p["job"] and p["job"]["ended"])
@@ -57,7 +67,18 @@ class Journey(SynchronousTestCase):
 
     def starts(self) -> int:
         """How often the printer was told to start."""
-        return int(self.printers.ask("state")["counts"]["commands"].get("128", 0))
+        return self.commands().get("128", 0)
+
+    def commands(self) -> dict[str, int]:
+        """How often the printer has heard which command."""
+        found: dict[str, int] = self.printers.ask("state")["counts"]["commands"]
+        return found
+
+    def until(self, happened: Callable[[], bool]) -> None:
+        """Look again and again until something has happened."""
+        deadline = time.monotonic() + PATIENCE
+        while not happened():
+            self.assertLess(time.monotonic(), deadline, "it never happened")
 
     def happenings(self) -> list[str]:
         """The types of all remembered events of printers of this life of the daemon."""

@@ -6,6 +6,7 @@ guess how long it takes; each wait has an end.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -23,13 +24,15 @@ from pathlib import Path
 from threading import Condition, Thread
 from typing import Any, Self
 
-__all__ = ["Daemon", "Printers", "Server", "free_tcp_port", "free_udp_port", "loopback_network", "plugin", "samples"]
+__all__ = ["Daemon", "HeldPort", "Printers", "Server", "free_udp_port", "loopback_network", "plugin", "samples"]
 
 TWISTD = Path(sys.executable).with_name("twistd")
 INSTALLED = os.environ.get("SDCPD_COMMANDS", "")
 """Where installed commands are, as ``/usr/bin``: they are run then instead of the checkout's plugins."""
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds after which a wait fails: far more than anything needs."""
+_LIBC = ctypes.CDLL(None)
+_EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def samples() -> Path:
@@ -43,22 +46,39 @@ def loopback_network() -> str:
     return f"127.{random.randint(64, 250)}.{random.randint(0, 250)}"
 
 
-def free_tcp_port(address: str) -> int:
-    """A TCP port that is free at this address now."""
-    with socket.create_server((address, 0)) as probe:
-        return int(probe.getsockname()[1])
+class HeldPort:
+    """A TCP port of the loopback interface that nobody else gets, whether a server of ours listens there or not.
+
+    It is bound here and never listened at: Linux lets a server that sets SO_REUSEADDR, as all of them do, bind it, too,
+    but gives it neither to who asks for any port nor to an outgoing connection.
+    """
+
+    def __init__(self) -> None:
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind(("127.0.0.1", 0))
+        self.number = int(self._socket.getsockname()[1])
+        self.endpoint = f"tcp:{self.number}:interface=127.0.0.1"
+        """As the daemon's configuration has it."""
+
+    def close(self) -> None:
+        """Anybody may have it."""
+        self._socket.close()
 
 
 def free_udp_port(address: str) -> int:
-    """A UDP port that is free at this address now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((address, 0))
-        return int(probe.getsockname()[1])
+    """A UDP port that is free at this address, and is none of those that Linux gives to who asks for any."""
+    lowest = int(_EPHEMERAL.read_text().split()[0])
+    while True:
+        port = random.randrange(10_000, lowest if lowest > 12_000 else 65_536)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+            probe.bind((address, port))
+            return port
 
 
 def _die_with_parent() -> None:
     """Ask Linux to end this process when its parent does: a closed terminal must not leave a daemon behind."""
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    _LIBC.prctl(1, signal.SIGTERM)
 
 
 def plugin(name: str) -> list[str]:
@@ -239,14 +259,21 @@ class Daemon:
         self.config.write_text(text, encoding="utf-8")
 
     def _start(self) -> Server:
-        server = Server("the daemon", "sdcpd", "--config", str(self.config), directory=self.directory)
+        server = self._launch()
         try:
             server.wait_for("Listening:")
-            server.wait_for("Listening:")
+            # It says so before its reactor turns; until then SIGTERM would end it at once, and not in order.
+            with socket.create_connection(("127.0.0.1", self.ports["web"][0]["port"]), PATIENCE) as client:
+                client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                with contextlib.suppress(ConnectionResetError):  # where it speaks TLS
+                    client.recv(1)
         except BaseException:
             server.kill()
             raise
         return server
+
+    def _launch(self) -> Server:
+        return Server("the daemon", "sdcpd", "--config", str(self.config), directory=self.directory)
 
     @property
     def ports(self) -> dict[str, Any]:
@@ -329,15 +356,15 @@ class Daemon:
         except urllib.error.HTTPError as error:
             return error.code, error.read()
 
-    def updates(self) -> Iterator[dict[str, Any]]:
-        """Every answer of the long poll, until the caller has seen enough or PATIENCE is over."""
-        deadline = time.monotonic() + PATIENCE
+    def updates(self, patience: float = PATIENCE) -> Iterator[dict[str, Any]]:
+        """Every answer of the long poll, until the caller has seen enough or the seconds are over."""
+        deadline = time.monotonic() + patience
         cursor = ""
         while time.monotonic() < deadline:
             document = self.get(f"/v1/updates?timeout=5&events=recent&since={cursor}")
             cursor = document["cursor"]
             yield document
-        raise AssertionError(f"waited {PATIENCE:.0f} s in vain; the daemon said:\n{self.server.log}")
+        raise AssertionError(f"waited {patience:.0f} s in vain; the daemon said:\n{self.server.log}")
 
     def wait_until(self, slug: str, reached: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
         """Follow one printer by long poll until it is as wanted; every document that came on the way."""

@@ -18,12 +18,12 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from sdcpd.simulator.slicing import write_goo
 from tests.certificates import certificate_pem
-from tests.end_to_end.journey import Journey
+from tests.end_to_end.journey import SLOW, Journey
 from tests.end_to_end.processes import PATIENCE
 from tests.end_to_end.requirements import needs
 
 KEY = "correct horse battery staple"
-LAYERS = 400
+LAYERS = 120
 
 
 class Listening:
@@ -107,6 +107,7 @@ class Paho:
 class ClientsJourney(Journey):
     """The clients' port is open, for one key."""
 
+    speed = SLOW
     certificate: Path | None = None
 
     def listen(self) -> str:

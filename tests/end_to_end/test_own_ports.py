@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 import requests
 from octorest import OctoRest
+from playwright.sync_api import expect
 from twisted.trial.unittest import SynchronousTestCase
 
 from sdcpd.simulator.slicing import write_goo
 from tests.browser.kit import browser
 from tests.end_to_end.journey import QUICK
-from tests.end_to_end.processes import PATIENCE, Daemon, Printers, free_tcp_port
+from tests.end_to_end.processes import PATIENCE, Daemon, HeldPort, Printers
 from tests.end_to_end.requirements import needs
 
 NAMES = ("left", "right")
@@ -33,10 +34,13 @@ class OwnPortTests(SynchronousTestCase):
         self.addCleanup(shutil.rmtree, self.directory)
         self.printers = Printers(self.directory, ["MARS4MAX-1.0.0"] * 2, *QUICK)
         self.addCleanup(self.printers.stop)
-        self.daemon = Daemon(self.directory, self.printers.targets)
+        held = [HeldPort() for _ in range(3)]
+        for port in held:
+            self.addCleanup(port.close)
+        self.web, self.numbers = held[0].endpoint, [port.number for port in held[1:]]
+        self.daemon = Daemon(self.directory, self.printers.targets, web=self.web)
         self.addCleanup(lambda: self.daemon.server.stop())
         self.ids = [printer["mainboard_id"] for printer in self.daemon.wait_for_printers(2)]
-        self.numbers = [free_tcp_port("127.0.0.1") for _ in NAMES]
 
     def reload(self, numbers: list[int], word: str) -> None:
         """Give the printers these ports, and wait for what the log says of it."""
@@ -44,8 +48,7 @@ class OwnPortTests(SynchronousTestCase):
             f"[printers.{name}]\nmainboard_id = {json.dumps(mainboard_id)}\nport = {number}\n"
             for name, mainboard_id, number in zip(NAMES, self.ids, numbers, strict=True)
         )
-        web = f"tcp:{self.daemon.ports['web'][0]['port']}:interface=127.0.0.1"
-        self.daemon.write_config(self.printers.targets, web, more="\n".join(tables))
+        self.daemon.write_config(self.printers.targets, self.web, more="\n".join(tables))
         since = len(self.daemon.server.lines)
         self.daemon.server.process.send_signal(signal.SIGHUP)
         self.daemon.server.wait_for(word, since)
@@ -117,6 +120,7 @@ class OwnPortTests(SynchronousTestCase):
         """What a person does on the page: a wrong key first, then the right one."""
         page = browser().new_page()
         self.addCleanup(page.close)
+        page.set_default_timeout(PATIENCE * 1000)
         complaints: list[str] = []
         page.on("console", lambda message: complaints.append(message.text))
         page.goto(page_url)
@@ -126,7 +130,7 @@ class OwnPortTests(SynchronousTestCase):
         self.assertIn("No key in force", page.inner_text("[role=alert]"))
         page.fill("#key", self.daemon.key)
         page.click("text=Allow")
-        self.assertEqual(page.inner_text("h1"), "Allowed")
+        expect(page.locator("h1")).to_have_text("Allowed", timeout=PATIENCE * 1000)
         self.assertEqual([text for text in complaints if "403" not in text], [])
 
     def test_busy(self) -> None:

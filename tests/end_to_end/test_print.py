@@ -39,6 +39,7 @@ class PrintTests(Journey):
 
     def test_whole_journey(self) -> None:
         """A file sent by curl is delivered, printed layer by layer and finished, and every view tells the same."""
+        self.printers.ask("inject", fault="slow-reader", rate=1_000_000)  # so that the delivery is seen, too
         file = self.upload()
         self.assertEqual(file["md5"], hashlib.md5(SAMPLE.read_bytes()).hexdigest())
         seen = self.finish(self.start())

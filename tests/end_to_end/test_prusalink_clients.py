@@ -12,7 +12,7 @@ import requests
 from requests.auth import HTTPDigestAuth
 
 from sdcpd.simulator.slicing import write_goo
-from tests.end_to_end.journey import Journey
+from tests.end_to_end.journey import SLOW, Journey
 from tests.end_to_end.requirements import needs
 
 PATIENCE = 60
@@ -22,11 +22,13 @@ PATIENCE = 60
 class PrusaLinkClientTests(Journey):
     """Each asks as reference apis.md, appendix B and sections 2.1, 2.3 and 2.9, has it."""
 
+    speed = SLOW
+
     def setUp(self) -> None:
         super().setUp()
         self.base = f"{self.daemon.url}/printers/{self.slug}"
         self.file = self.directory / "vase.goo"
-        write_goo(self.file, layers=60, resolution=(5760, 3600), machine="ELEGOO Mars 4 Max")
+        write_goo(self.file, layers=20, resolution=(5760, 3600), machine="ELEGOO Mars 4 Max")
         wish = {"name": "maker", "scopes": ["upload", "control"], "digest": True}
         made = requests.post(
             f"{self.daemon.url}/v1/keys", json=wish, headers={"X-Api-Key": self.daemon.key}, timeout=PATIENCE
@@ -107,7 +109,7 @@ class PrusaLinkClientTests(Journey):
         self.assertIn("state", ask("GET", "/api/printer"))
         headers = {"Print-After-Upload": "?1"}
         long = self.directory / "long.goo"  # long enough to be paused in
-        write_goo(long, layers=500, resolution=(5760, 3600), machine="ELEGOO Mars 4 Max")
+        write_goo(long, layers=120, resolution=(5760, 3600), machine="ELEGOO Mars 4 Max")
         content = Path(long).read_bytes()
         stored = ask("PUT", "/api/v1/files/local/vase.goo", 201, data=content, headers=headers)
         self.assertIs(stored["print_started"], True)

@@ -15,7 +15,7 @@ import requests
 from octorest.xhrstreaminggenerator import XHRStreamingGenerator
 
 from sdcpd.simulator.slicing import write_goo
-from tests.end_to_end.journey import Journey
+from tests.end_to_end.journey import SLOW, Journey
 from tests.end_to_end.requirements import NODE_MODULES, find, needs
 
 PATIENCE = 90
@@ -61,11 +61,13 @@ class Listening:
 class PushClientTests(Journey):
     """They come before a print, hear all of it, and go."""
 
+    speed = SLOW
+
     def setUp(self) -> None:
         super().setUp()
         self.base = f"{self.daemon.url}/printers/{self.slug}"
         self.file = self.directory / "vase.goo"
-        write_goo(self.file, layers=400, resolution=(5760, 3600), machine="ELEGOO Mars 4 Max")
+        write_goo(self.file, layers=120, resolution=(5760, 3600), machine="ELEGOO Mars 4 Max")
 
     def listen(self, *arguments: str) -> Listening:
         listening = Listening(*arguments)

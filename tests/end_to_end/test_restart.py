@@ -13,12 +13,16 @@ class TransferRestartTests(Journey):
     """F31 of the reference's table: what was on its way is taken up again, what was not started waits for a word."""
 
     def killed_in_the_transfer(self) -> str:
-        """Ask for a print, and kill the daemon when half of the file is on the printer; the job."""
+        """Ask for a print, and kill the daemon when a quarter of the file is on the printer; the job."""
         file = self.directory / "vase.goo"
         write_goo(file, layers=300, resolution=(5760, 3600), machine="ELEGOO Mars 4 Max", pixel=0.034)
         size = self.upload(file)["size"]
+        # Slowly, so that it is not over before anybody has looked.
+        self.printers.ask("inject", fault="slow-reader", rate=500_000)
         job = self.start(file.name)
         self.daemon.wait_until(self.slug, lambda p: p["job"] and p["job"]["sent"] > size / 4)
+        self.daemon.server.kill()
+        self.printers.ask("clear")
         self.daemon.restart(kill=True)
         return job
 

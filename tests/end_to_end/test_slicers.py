@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.end_to_end.journey import QUICK
 from tests.end_to_end.requirements import needs
 from tests.end_to_end.test_octoprint_clients import PATIENCE, OctoPrintJourney
 
@@ -36,6 +37,7 @@ class SlicerTests(OctoPrintJourney):
     """Each asks as reference apis.md, appendix B and sections 2.1 to 2.4, has it."""
 
     layers = 60
+    speed = QUICK
 
     def curl(self, url: str, *arguments: str) -> Reply:
         """Run curl with the key, following nothing."""

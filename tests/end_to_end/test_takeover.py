@@ -38,15 +38,17 @@ class TakeoverTests(Journey):
         self.assertEqual((status, refusal["error"]["code"]), (409, "owned_elsewhere"))
 
         file = self.directory / "vase.goo"
-        write_goo(file, layers=400, resolution=(5760, 3600), machine="ELEGOO Mars 4 Max")
+        write_goo(file, layers=200, resolution=(5760, 3600), machine="ELEGOO Mars 4 Max")
         ours, self.daemon = self.daemon, self.rival
         self.upload(file)
+        self.pause_at(100)  # so that it is in the middle of the print, however long this takes
         job = self.start(file.name)
-        self.rival.wait_until(self.slug, lambda p: p["phase"] == "PRINTING")
+        self.rival.wait_until(self.slug, lambda p: p["phase"] == "PAUSED")
         self.adopt(ours)
-        self.assertEqual(ours.get(f"/v1/printers/{self.slug}")["phase"], "PRINTING")
+        ours.wait_until(self.slug, lambda p: p["phase"] == "PAUSED")
         events = [event["type"] for event in ours.get("/v1/updates?timeout=0&events=recent")["events"]]
         links = [event for event in events if not event.startswith("print_")]  # whoever prints is told, too
         self.assertEqual(links, ["online", "taken_over", "back"])
+        self.printers.ask("resume")
         self.finish(job)
         self.assertEqual(self.printers.ask("violations"), [])

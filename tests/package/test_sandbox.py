@@ -66,12 +66,10 @@ class Sandboxed(Daemon):
             encoding="utf-8",
         )
 
-    def _start(self) -> Server:
+    def _launch(self) -> Server:
         before = [*sandbox(self.directory / "etc", self.directory / "state"), "--"]
         environment = {"NOTIFY_SOCKET": self.manager.address, "WATCHDOG_USEC": "60000000"}
-        server = Server("the daemon", "sdcpd", directory=self.directory, environment=environment, before=before)
-        server.wait_for("Listening:")
-        return server
+        return Server("the daemon", "sdcpd", directory=self.directory, environment=environment, before=before)
 
 
 class SandboxTestCase(SynchronousTestCase):

@@ -27,7 +27,8 @@ def stop(*_):
 signal.signal(signal.SIGTERM, stop)
 """
 READY = DAEMON + "say('READY=1\\nSTATUS=well')\n"
-WAIT = "while True: signal.pause()\n"
+WAIT = "while True: time.sleep(0.2)\n"
+"""A signal that comes before a look for one is heard all the same; ``signal.pause`` would wait for another."""
 
 
 class UnitTests(SynchronousTestCase):
@@ -104,20 +105,25 @@ say("READY=1")
 
     def test_silent_stop(self) -> None:
         """A service that does not say that it stops, or ends with a status of its own, fails."""
-        status, said = self.try_it(READY + "signal.signal(signal.SIGTERM, lambda *_: os._exit(7))\n" + WAIT)
+        exits = "stop = lambda *_: os._exit(7)\nsignal.signal(signal.SIGTERM, stop)\n"
+        status, said = self.try_it(DAEMON + exits + "say('READY=1')\n" + WAIT)
         self.assertEqual(status, 1)
         self.assertIn("it ended with 7", said)
         self.assertIn("did not say that it stops", said)
 
     def test_endless_reload(self) -> None:
         """A reload that is begun and never over fails."""
-        status, said = self.try_it(DAEMON + "say('READY=1')\nsay('RELOADING=1')\n" + WAIT)
+        # Nobody stops it between the two words.
+        both = "say('READY=1')\nsay('RELOADING=1')\n"
+        held, free = (f"signal.pthread_sigmask(signal.SIG_{how}, [signal.SIGTERM])\n" for how in ("BLOCK", "UNBLOCK"))
+        status, said = self.try_it(DAEMON + held + both + free + WAIT)
         self.assertEqual(status, 1)
         self.assertIn("reload was over", said)
 
     def test_traceback(self) -> None:
         """A traceback in the log fails, even of a service that goes on."""
-        status, said = self.try_it(READY + "print('Traceback (most recent call last)', flush=True)\n" + WAIT)
+        traceback = "print('Traceback (most recent call last)', flush=True)\n"
+        status, said = self.try_it(DAEMON + traceback + "say('READY=1')\n" + WAIT)
         self.assertEqual(status, 1)
         self.assertIn("its log has a traceback", said)
 
