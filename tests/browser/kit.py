@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import json
-import socket
 import tempfile
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,11 +17,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sdcpd.simulator.slicing import Recipe, slice_goo
 from sdcpd.simulator.slicing.model import Vase
-from tests.end_to_end.processes import Daemon, Printers
+from tests.end_to_end.processes import Daemon, HeldPort, Printers
 
 __all__ = ["HOSTILE", "PHONE", "BrowserCase", "browser"]
 
-PATIENCE = 20_000
+PATIENCE = 90_000
 """Milliseconds after which what should be seen counts as missing."""
 PHONE = ViewportSize(width=360, height=780)
 DESK = ViewportSize(width=1280, height=900)
@@ -33,12 +32,13 @@ SPEED = (
     "--rate",
     "60000",
     "--layer-time",
-    "5",
+    "30",
     "--bottom-layer-time",
-    "5",
+    "30",
     "--completed-screen",
     "30",
 )
+"""A layer takes half a second: a print of 400 is never over while somebody does something on the page."""
 HOSTILE = "<img src=x onerror=alert(1)>\u202egnp.\"'&lt;</script>"
 LONG = "a" * 100 + " \u05d0\u05d1 " + "W" * 196
 AWAY = f"""
@@ -76,13 +76,6 @@ def browser() -> Browser:
     return _started[0]
 
 
-def free_port() -> int:
-    """A TCP port of the loopback interface that is free now: after a restart the page must find the daemon again."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Farm:
     """The two printers, a daemon that knows them and two more that are away, and a file for the one on the left."""
 
@@ -90,14 +83,14 @@ class Farm:
         self._room = tempfile.TemporaryDirectory(prefix="sdcpd-")
         self.directory = Path(self._room.name)
         self.printers = Printers(self.directory, PROFILES, *SPEED)
-        listen = f"tcp:{free_port()}:interface=127.0.0.1"
-        self.daemon = Daemon(self.directory, self.printers.targets, web=listen, more=AWAY)
-        self.daemon.wait_for_printers(2)
+        self._port = HeldPort()  # after a restart the page must find the daemon again
+        self.daemon = Daemon(self.directory, self.printers.targets, web=self._port.endpoint, more=AWAY)
 
     def stop(self) -> None:
         """End the processes."""
         self.daemon.server.stop()
         self.printers.stop()
+        self._port.close()
         self._room.cleanup()
 
 
@@ -113,7 +106,7 @@ def farm() -> Farm:
 
 
 class BrowserCase(SynchronousTestCase):
-    """The farm, and a page of its own for each test."""
+    """The farm, with both printers idle and their plates clear, and a page of its own for each test."""
 
     directory: ClassVar[Path]
     printers: ClassVar[Printers]
@@ -134,7 +127,13 @@ class BrowserCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.faults: list[str] = []
-        self.sizes: dict[str, int] = {}
+        # Whatever an earlier test has left, also one that failed half-way or ended the daemon.
+        if self.daemon.server.process.poll() is not None:
+            self.daemon.restart(kill=True)
+        self.daemon.wait_for_printers(2)
+        for slug in ("left", "right"):
+            self.printers.ask("clear", slug.title())
+            self.be_idle(slug)
 
     def open(self, path: str = "", *, key: str = "", **options: Any) -> Page:
         """The page in a browser that has never seen it; with this key in its storage."""
@@ -156,6 +155,8 @@ class BrowserCase(SynchronousTestCase):
         self.page = page
         self.addCleanup(self._judge)
         page.goto(f"{self.daemon.url}/{path}")
+        if key:
+            self.see(page.locator("#tools [data-used]"))  # by now the page knows whose key it has
         return page
 
     def _said(self, message: Any) -> None:
@@ -200,13 +201,19 @@ class BrowserCase(SynchronousTestCase):
         self.assertEqual(status, 202, answer)
 
     def be_idle(self, slug: str) -> None:
-        """Let whatever is on a printer end, and clear its plate."""
-        document = self.daemon.get(f"/v1/printers/{slug}")
-        if document["phase"] in ("PRINTING", "PREPARING", "PAUSED"):
-            self.daemon.request("POST", f"/v1/printers/{slug}/stop")
-        self.daemon.wait_until(slug, lambda p: p["phase"] == "IDLE" and (not p["job"] or p["job"]["ended"]))
-        revision = self.daemon.get(f"/v1/printers/{slug}")["plate"]["revision"]
-        self.daemon.request("POST", f"/v1/printers/{slug}/plate", {"clear": True, "revision": revision})
+        """Let nothing wait for a printer, whatever is on it end, and its plate be clear."""
+        base = f"/v1/printers/{slug}"
+        for job in self.daemon.get(f"{base}/queue"):
+            self.daemon.request("DELETE", f"/v1/jobs/{job['id']}")
+        for _ in self.daemon.updates():
+            document = self.daemon.get(base)
+            if document["phase"] == "IDLE" and (not document["job"] or document["job"]["ended"]):
+                break
+            self.daemon.request("POST", f"{base}/stop")  # which is refused while it is beginning or ending
+        status, answer = self.daemon.request(
+            "POST", f"{base}/plate", {"clear": True, "revision": document["plate"]["revision"]}
+        )
+        self.assertEqual(status, 200, answer)
 
     @staticmethod
     def see(found: Locator, text: str | None = None) -> None:

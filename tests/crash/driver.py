@@ -29,7 +29,7 @@ QUICK = ("--scale", "300", "--rate", "15000", "--layer-time", "4", "--bottom-lay
 LAYERS = 40
 STAGES = {"upload": 0.06, "delivery": 0.4, "start": 0.08, "print": 0.9}
 """The stages of a journey, each with the seconds within which the daemon is killed after the stage has begun."""
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds that anything may take before the run fails: far more than it needs."""
 REMEMBERED = 150
 """So many of the last jobs are looked for: of ended ones the daemon keeps 200, the history keeps all prints."""
