@@ -11,6 +11,8 @@ import pytest
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
+from playwright.sync_api import Route
+
 from tests.browser.kit import HOSTILE, PATIENCE, PHONE, BrowserCase
 from tests.end_to_end.requirements import needs
 
@@ -206,6 +208,21 @@ class LookingTests(BrowserCase):
         self.button("Forget the key").click()
         self.see(self.button("Enter a key"))
         self.assertEqual(page.evaluate("localStorage.getItem('sdcpd.key')"), None)
+
+    def test_key_in_time(self) -> None:
+        """Who is quicker than the daemon's word about the key in this browser is not asked for one."""
+        page = self.open("#/printers/left", key=self.daemon.key)
+        waiting: list[Route] = []
+        page.route("**/v1/me", waiting.append)
+        with page.expect_request("**/v1/me", timeout=PATIENCE):
+            page.reload()
+        self.see(self.button("Enter a key"))
+        self.button("Something is on the plate").click()
+        self.see(page.locator(".panel .state"), "Plate to clear")
+        self.none(page.get_by_role("dialog"))
+        for route in waiting:
+            route.continue_()
+        self.see(self.button("Key: admin"))
 
     def test_scopes(self) -> None:
         """A key that may not do a thing shows it all the same, switched off, with the reason."""

@@ -1,6 +1,8 @@
 // The present, as far as this page knows it, and how old that is.
 // One idea: what was heard is never newer than the answer that told it; views ask for ages and get them from the clock.
 
+import { hasKey } from "./api.js";
+
 const FRESH = 15; // seconds: a printer that is online was heard of within them
 
 class Store extends EventTarget {
@@ -83,6 +85,7 @@ export function hindrance(scope, slug = null) {
   if (!store.live) return { why: "There is no connection to sdcpd just now." };
   const { me } = store;
   if (!me.scopes.includes(scope)) {
+    if (!me.key && hasKey()) return null; // the page has just begun, and the daemon has not said yet whose key it is
     if (!me.key) return { why: `This needs a key with the scope ${scope}.`, key: true };
     return { why: `The key ${me.name} may not do this: it lacks the scope ${scope}.` };
   }
