@@ -53,7 +53,8 @@ def _suid() -> None:
 
 def _empty(directory: str) -> Callable[[], None]:
     def look() -> None:
-        if not {name for name in os.listdir(directory) if not name.startswith(".pyenv")}:
+        ours = {place for path in (sys.prefix, sys.base_prefix, __file__) for place in Path(path).parents}
+        if not [name for name in os.listdir(directory) if Path(directory, name) not in ours]:
             raise OSError(errno.ENOENT, "nothing there")
 
     return look

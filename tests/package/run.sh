@@ -90,8 +90,12 @@ UNIT
     inside systemctl --quiet enable sdcpd-test
     # systemd-nspawn keeps mounts that it finds: with our list of processes systemd takes its root for a chroot.
     umount "$root/dev/pts" "$root/proc" 2>/dev/null || true
-    timeout --kill-after=10 150 systemd-nspawn --quiet --directory "$root" --private-network --keep-unit --register=no \
-        --boot >"$root/srv/console" 2>&1 || true
+    timeout --kill-after=10 600 systemd-nspawn --quiet --directory "$root" --private-network --keep-unit --register=no \
+        --boot </dev/null >"$root/srv/console" 2>&1 &
+    machine=$!
+    for _ in $(seq 150); do { [ -e "$root/srv/booted" ] || ! kill -0 $machine 2>/dev/null; } && break || sleep 1; done
+    [ -e "$root/srv/booted" ] || kill $machine 2>/dev/null || true
+    wait $machine || true
     mount -t proc proc "$root/proc"
     if [ ! -e "$root/srv/booted" ]; then
         tail -3 "$root/srv/console"
