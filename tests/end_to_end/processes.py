@@ -209,8 +209,8 @@ class Printers(Server):
         for target in self.targets:
             self.wait_for(f" at {target} ")
 
-    def ask(self, verb: str, printer: int = 0, **arguments: Any) -> Any:
-        """Say one thing to a printer; an AssertionError if it will not."""
+    def ask(self, verb: str, printer: int | str = 0, **arguments: Any) -> Any:
+        """Say one thing to a printer, by its place or its name; an AssertionError if it will not."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.settimeout(PATIENCE)
             sock.connect(str(self.control))

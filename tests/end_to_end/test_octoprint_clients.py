@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -40,7 +41,7 @@ class OctoPrintJourney(Journey):
         write_goo(self.file, layers=self.layers, resolution=(5760, 3600), machine="ELEGOO Mars 4 Max")
 
     layers = 120
-    speed = SLOW
+    speed: Sequence[str] = SLOW
 
     def wait_for(self, phase: str) -> None:
         self.daemon.wait_until(self.slug, lambda printer: printer["phase"] == phase)
