@@ -21,6 +21,7 @@ from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import Clock, deferLater
+from twisted.internet.tcp import Server
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -57,6 +58,8 @@ SATURN = "0001D2AB12CD34EF"
 MARS = "00FF99aabbcc0011"
 P = "/printers/saturn-3-ultra"
 """Where the clients of one printer find the Saturn."""
+CURL = ("-q", "-sS", "--expect100-timeout", "250")
+"""As a script calls curl, without anybody's settings; of itself it waits for "100 Continue" a second and then sends."""
 TRUSTED = '[access.trusted]\n"127.0.0.0/8" = ["view", "upload", "queue", "control", "plate"]\n'
 
 SECURE = {
@@ -435,6 +438,11 @@ class Exchange(Protocol):
         """Read the rest."""
         self.transport.resumeProducing()
 
+    def leave(self) -> None:
+        """Be gone, whatever has arrived."""
+        if self.transport is not None:
+            self.transport.abortConnection()
+
     def dataReceived(self, data: bytes) -> None:
         if not self._data:
             if self._slow:
@@ -450,6 +458,8 @@ class RealCase(TestCase):
     """A test in which bytes truly flow: a real port that the kernel chooses, on the loopback interface."""
 
     reactor: Any
+    timeout = 300
+    """Seconds that no machine needs, however slow: a test that hangs is to end."""
 
     def setUp(self) -> None:
         from twisted.internet import reactor  # noqa: TID251 (real sockets need the real one)
@@ -461,7 +471,13 @@ class RealCase(TestCase):
     def listen(self, site: Any) -> int:
         port = self.reactor.listenTCP(0, site, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
+        self.addCleanup(self.alone)
         return int(port.getHost().port)
+
+    async def alone(self) -> None:
+        """Wait until the server has noticed that its clients are gone: a program's end is known before its sockets'."""
+        while any(isinstance(one, Server) for one in (*self.reactor.getReaders(), *self.reactor.getWriters())):
+            await self.turn()
 
     def turn(self) -> Deferred[None]:
         """Let the reactor go round once."""
@@ -482,6 +498,7 @@ class RealCase(TestCase):
         exchange = Exchange(request, slow)
         endpoint = TCP4ClientEndpoint(self.reactor, "127.0.0.1", port, bindAddress=(source, 0))
         connectProtocol(endpoint, exchange).addErrback(exchange.done.errback)
+        self.addCleanup(exchange.leave)
         return exchange
 
     async def exchange(self, port: int, method: str, target: str, headers: Any = None, **more: Any) -> Reply:
@@ -495,7 +512,7 @@ class DownloadCase(RealCase):
 
     async def check_download(self, name: str, *paths: str) -> None:
         """From each path it comes whole or in part, as an attachment, with its identity, and not twice."""
-        rig = Rig(self.directory, TRUSTED, clock=self.reactor)
+        rig = Rig(self.directory, TRUSTED)
         rig.announce()
         port = self.listen(rig.site)
         content = goo(b"b")

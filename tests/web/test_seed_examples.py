@@ -126,8 +126,6 @@ def program(name: str) -> str:
 
 
 class ExampleCase(RealCase):
-    timeout = 60
-
     def setUp(self) -> None:
         super().setUp()
         self.rig = Rig(self.directory)

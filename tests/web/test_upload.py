@@ -9,15 +9,14 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from twisted.internet import reactor as _reactor  # noqa: TID251  # real sockets are the subject of this file
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.interfaces import IPullProducer
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.internet.task import deferLater
+from twisted.internet.task import Clock, deferLater
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.python.failure import Failure
-from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from twisted.web.iweb import IRequest
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
@@ -26,8 +25,8 @@ from zope.interface import implementer
 from sdcpd.errors import Interrupted, StoreFull
 from sdcpd.web.site import MAX_DRAIN, Request, Site
 from sdcpd.web.upload import MOST_HELD, Body, receive_upload
+from tests.web.rig import CURL, RealCase
 
-reactor: Any = _reactor  # a module to mypy, whatever is installed to us
 MIB = 1024 * 1024
 
 
@@ -224,9 +223,10 @@ class Desk(Resource):
 
     isLeaf = True
 
-    def __init__(self) -> None:
+    def __init__(self, reactor: Any) -> None:
         super().__init__()
         self.received = 0
+        self._reactor = reactor
 
     def render(self, request: IRequest) -> bytes | int:
         assert isinstance(request, Request)
@@ -234,7 +234,7 @@ class Desk(Resource):
         if request.path == b"/take":
             self.take(None, request)
         elif request.path == b"/later":
-            deferLater(reactor, 0).addCallback(self.take, request)
+            deferLater(self._reactor, 0).addCallback(self.take, request)
         else:
             request.setResponseCode(403)
             return b'{"error": {"code": "forbidden"}}'
@@ -283,20 +283,14 @@ class Uploader(Protocol):
         self.gone.callback(None)
 
 
-class RealTests(TestCase):
-    timeout = 60
-
-    async def listen(self) -> int:
-        self.desk = Desk()
-        site = Site(self.desk, lambda method, path: method == b"PUT", reactor)
-        port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(site)
-        self.addCleanup(port.stopListening)
-        number: int = port.getHost().port
-        return number
+class RealTests(RealCase):
+    def serve(self) -> int:
+        self.desk = Desk(self.reactor)
+        return self.listen(Site(self.desk, lambda method, path: method == b"PUT", Clock()))
 
     async def upload(self, path: bytes, size: int) -> Uploader:
         client = Uploader(path, size)
-        await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", await self.listen()), client)
+        await connectProtocol(TCP4ClientEndpoint(self.reactor, "127.0.0.1", self.serve()), client)
         await client.gone
         return client
 
@@ -337,7 +331,7 @@ class RealTests(TestCase):
         file.write_bytes(bytes(3 * MIB))
 
         async def flow() -> None:
-            address = f"http://127.0.0.1:{await self.listen()}"
+            address = f"http://127.0.0.1:{self.serve()}"
             for path, header, status in (
                 ("/no", "Expect: 100-continue", "403"),
                 ("/no", "Expect:", "403"),
@@ -346,7 +340,7 @@ class RealTests(TestCase):
             ):
                 out, err, code = await getProcessOutputAndValue(
                     curl,
-                    ["-sS", "-T", str(file), "-H", header, "-w", "\n%{http_code} %{size_upload}", address + path],
+                    [*CURL, "-T", str(file), "-H", header, "-w", "\n%{http_code} %{size_upload}", address + path],
                 )
                 self.assertEqual((err, code), (b"", 0))
                 body, _, figures = out.decode().rpartition("\n")

@@ -247,7 +247,7 @@ class RealSlowTests(RealCase):
         assert found is not None
         stream = Stream(found, Wire("text/plain", b"", b"", b"\n"))
         stream._left = 2**40  # the limit of a stream would end it before the kernel's buffers are full
-        port = self.listen(Site(stream, lambda method, path: False, self.reactor))
+        port = self.listen(Site(stream, lambda method, path: False, Clock()))
         exchange = self.connect(port, "GET", "/")
         await exchange.began
         message = b'"' + b"x" * 60_000 + b'"'
