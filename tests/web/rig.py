@@ -152,7 +152,7 @@ class Turns(Clock):
 class Pending:
     """A request on a connection of its own."""
 
-    def __init__(self, site: Any, peer: IAddress, to_head: bool) -> None:
+    def __init__(self, site: Any, peer: IAddress | None, to_head: bool) -> None:
         self.transport = StringTransport(peerAddress=peer)
         self.channel = site.buildProtocol(peer)
         self.channel.makeConnection(self.transport)

@@ -9,9 +9,7 @@ from typing import NamedTuple
 
 from klein import Klein
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -24,6 +22,7 @@ from sdcpd.errors import Interrupted, StoreFull
 from sdcpd.logs import set_level
 from sdcpd.web import site as web_site
 from sdcpd.web.site import MAX_SMALL_BODY, Request, Site, redacted
+from tests.web.rig import Pending
 
 MAX_DRAIN = web_site.MAX_DRAIN
 
@@ -63,16 +62,12 @@ class Desk(Resource):
         return self.handle(request)
 
 
-class Client:
+class Client(Pending):
     """One connection; what is sent waits while the server does not read."""
 
     def __init__(self, site: Site, cut: int | None, clock: Clock) -> None:
-        self.transport = StringTransport()
+        super().__init__(site, None, to_head=False)
         self.cut = cut
-        channel = site.buildProtocol(None)
-        assert channel is not None
-        self.channel = channel
-        self.channel.makeConnection(self.transport)
         self.waiting = b""
         self.clock = clock
 
@@ -87,9 +82,6 @@ class Client:
             self.channel.dataReceived(data)
             while self.channel.paused:  # requests wait that were sent ahead
                 self.clock.advance(0)
-
-    def leave(self) -> None:
-        self.channel.connectionLost(Failure(ConnectionLost()))
 
     @property
     def closed(self) -> bool:
