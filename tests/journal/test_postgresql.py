@@ -52,7 +52,7 @@ class Server:
         self._run("pg_ctl", "--wait", "--timeout=240", "--mode=immediate", "stop")
 
     def url(self, database: str) -> str:
-        return f"postgresql://postgres@/{database}?host={self.directory}"
+        return f"postgresql://postgres@/{database}?host={self.directory}&connect_timeout=60"
 
     def empty(self) -> str:
         """The URL of a new database."""
