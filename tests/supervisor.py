@@ -30,7 +30,7 @@ class Manager:
                 return found
             found.append(dict(line.split("=", 1) for line in text.splitlines()))
 
-    def wait_for(self, name: str, within: float = 60.0) -> list[dict[str, str]]:
+    def wait_for(self, name: str, within: float = 120.0) -> list[dict[str, str]]:
         """Every message until one has this field; an ``AssertionError`` if none comes."""
         deadline = time.monotonic() + within
         found: list[dict[str, str]] = []

@@ -70,7 +70,7 @@ def browser() -> Browser:
     """The one browser of all tests; it ends with the process."""
     if not _started:
         driver = sync_playwright().start()
-        _started.append(driver.chromium.launch(executable_path="/usr/bin/chromium", args=_ARGUMENTS))
+        _started.append(driver.chromium.launch(executable_path="/usr/bin/chromium", args=_ARGUMENTS, timeout=PATIENCE))
         atexit.register(driver.stop)
         atexit.register(_started[0].close)
     return _started[0]

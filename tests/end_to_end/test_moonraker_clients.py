@@ -11,10 +11,10 @@ import pytest
 import requests
 
 from sdcpd.simulator.slicing import write_goo
-from tests.end_to_end.journey import Journey
+from tests.end_to_end.journey import SLOW, Journey
 from tests.end_to_end.requirements import needs
 
-PATIENCE = 60
+PATIENCE = 120
 
 
 @pytest.mark.end_to_end
@@ -22,11 +22,13 @@ PATIENCE = 60
 class MoonrakerClientTests(Journey):
     """Each asks as reference apis.md, appendix B and sections 2.1 to 2.12, has it."""
 
+    speed = SLOW
+
     def setUp(self) -> None:
         super().setUp()
         self.base = f"{self.daemon.url}/printers/{self.slug}"
         self.file = self.directory / "vase.goo"
-        write_goo(self.file, layers=60, resolution=(5760, 3600), machine="ELEGOO Mars 4 Max")
+        write_goo(self.file, layers=40, resolution=(5760, 3600), machine="ELEGOO Mars 4 Max")
 
     def curl(self, *arguments: str) -> tuple[int, Any]:
         """Run curl as it is; status and JSON."""
@@ -137,7 +139,9 @@ class MoonrakerClientTests(Journey):
         first = session.get(f"{self.base}/server/notifications", timeout=PATIENCE).json()["result"]
         with Path(self.file).open("rb") as file:
             form = {"file": ("vase.goo", file)}
-            answer = session.post(f"{self.base}/server/files/upload", files=form, data={"print": "true"}, timeout=60)
+            answer = session.post(
+                f"{self.base}/server/files/upload", files=form, data={"print": "true"}, timeout=PATIENCE
+            )
         self.assertEqual(answer.status_code, 201)
         cursor, states, methods = first["cursor"], set(), set()
         while "complete" not in states:

@@ -12,7 +12,7 @@ from octorest import OctoRest
 from sdcpd.simulator.slicing import write_goo
 from tests.end_to_end.journey import SLOW, Journey
 
-PATIENCE = 60
+PATIENCE = 120
 FLAGS = ("error", "closedOrError", "paused", "pausing", "printing", "cancelling", "ready", "operational")
 """What Cura indexes without a default."""
 

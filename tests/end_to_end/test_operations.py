@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.end_to_end.processes import Daemon, Printers
+from tests.end_to_end.processes import PATIENCE, Daemon, Printers
 from tests.end_to_end.requirements import needs
 from tests.journal.test_postgresql import Server
 from tests.sliced import goo_file
@@ -77,7 +77,7 @@ class OperationsTests(SynchronousTestCase):
         for place, ours in {"/var/lib/sdcpd": str(self.directory / "state"), **places}.items():
             self.assertIn(place, text)
             text = text.replace(place, ours)
-        done = subprocess.run(["sh", "-euc", text], capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(["sh", "-euc", text], capture_output=True, text=True, timeout=PATIENCE, check=False)
         self.assertEqual((done.returncode, done.stderr), (0, ""), text)
 
     def test_backup_and_restore(self) -> None:

@@ -15,7 +15,7 @@ from sdcpd.simulator.slicing import write_goo
 from tests.end_to_end.journey import SLOW, Journey
 from tests.end_to_end.requirements import needs
 
-PATIENCE = 60
+PATIENCE = 120
 
 
 @pytest.mark.end_to_end

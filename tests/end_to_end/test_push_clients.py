@@ -18,7 +18,7 @@ from sdcpd.simulator.slicing import write_goo
 from tests.end_to_end.journey import SLOW, Journey
 from tests.end_to_end.requirements import NODE_MODULES, find, needs
 
-PATIENCE = 90
+PATIENCE = 240
 CHECKOUT = Path(__file__).parents[2]
 SCRIPT = CHECKOUT / "tests" / "node" / "push.js"
 INSTALLED = (Path(NODE_MODULES) / "sockjs-client").is_dir() or bool(os.environ.get("SDCPD_REQUIRE_ALL"))

@@ -70,7 +70,7 @@ HEEDED = frozenset(
         "RuntimeDirectoryMode",
     ]
 )
-PATIENCE = 60.0
+PATIENCE = 120.0
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 
 
