@@ -56,7 +56,7 @@ class RunTests(SynchronousTestCase):
         unit = directory / "some.service"
         user = pwd.getpwuid(os.getuid()).pw_name
         start = f"{sys.executable} {(directory / 'daemon.py').absolute()}"
-        unit.write_text(f"[Service]\nExecStart={start}\nUser={user}\nTimeoutStopSec=20s\n{more}\n")
+        unit.write_text(f"[Service]\nExecStart={start}\nUser={user}\nTimeoutStopSec=120s\n{more}\n")
         words = [
             sys.executable,
             "-m",
