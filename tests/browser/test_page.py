@@ -213,7 +213,7 @@ class LookingTests(BrowserCase):
         """Who is quicker than the daemon's word about the key in this browser is not asked for one."""
         page = self.open("#/printers/left", key=self.daemon.key)
         waiting: list[Route] = []
-        page.route("**/v1/me", waiting.append)
+        page.route("**/v1/me", lambda route: waiting.append(route))
         with page.expect_request("**/v1/me", timeout=PATIENCE):
             page.reload()
         self.see(self.button("Enter a key"))

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sdcpd.simulator.slicing import write_goo
-from tests.end_to_end.processes import Daemon, Printers
+from tests.end_to_end.processes import Daemon, HeldPort, Printers
 
 __all__ = ["STAGES", "CrashRun"]
 
@@ -74,9 +74,10 @@ class CrashRun:
         self._wishes: list[Wish] = []
         self.outcomes: dict[str, int] = {}
         """How the jobs ended, by state."""
+        self._port = HeldPort()  # whoever asks while the daemon is away must not reach somebody else
         self._printers = Printers(directory, list(PROFILES), *QUICK)
         try:
-            self._daemon = Daemon(directory, self._printers.targets)
+            self._daemon = Daemon(directory, self._printers.targets, web=self._port.endpoint)
             self._slugs = self._online()
         except BaseException:
             self._printers.stop()
@@ -107,6 +108,7 @@ class CrashRun:
         """End both processes."""
         self._daemon.server.stop()
         self._printers.stop()
+        self._port.close()
 
     # -- the journeys, and their end ---------------------------------------------------------------------------
 

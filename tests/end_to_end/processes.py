@@ -68,7 +68,7 @@ class HeldPort:
 
 def free_udp_port(address: str) -> int:
     """A UDP port that is free at this address, and is none of those that Linux gives to who asks for any."""
-    lowest = int(_EPHEMERAL.read_text().split()[0])
+    lowest = int(_EPHEMERAL.read_text().split()[0]) if _EPHEMERAL.exists() else 32_768
     while True:
         port = random.randrange(10_000, lowest if lowest > 12_000 else 65_536)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
