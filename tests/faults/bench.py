@@ -43,7 +43,7 @@ __all__ = ["HASTE", "HUB", "FaultCase", "Raw"]
 reactor: Any = installed
 HASTE = 20.0
 """Seconds of the daemon in a second of the printers' reactor."""
-PATIENCE = 120.0
+PATIENCE = 300.0
 """Seconds of the wall after which a wait fails: far more than anything needs."""
 HUB = "127.0.0.1"
 LAYERS = 60
@@ -74,7 +74,7 @@ class FaultCase(TestCase):
 
     profiles: tuple[str, ...] = ("S3U-1.5.4",)
     haste = HASTE
-    timeout = 600
+    timeout = 1200
 
     def setUp(self) -> Deferred[None]:  # type: ignore[override]  # trial waits for it
         network = f"127.{random.randint(64, 250)}.{random.randint(0, 250)}"

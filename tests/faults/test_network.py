@@ -164,8 +164,8 @@ class OwnedTests(FaultCase):
         await self.until(lambda: self.shown()["reachability"] == "owned elsewhere")
         reply = self.ask("POST", f"/v1/printers/{self.printer.id}/adopt")
         self.assertEqual(reply.status, 202, reply.body)
-        self.printer.clear("owned")
         await self.until(lambda: self.shown()["online"])
+        self.assertTrue(self.printer.printing.busy)
         await self.ended("finished")
         self.assertEqual(self.starts, 1)
 

@@ -267,7 +267,7 @@ class Rig:
             clock=self.clock,
             wall=self.wall,
             failing=lambda: self.journal.failing,
-            adopt=self.adopt,
+            adopt=lambda mainboard_id: self.adopt(mainboard_id),
             prints=self.journal,
             pictures=Pictures(self.store.indexes, self.pool),
         )
