@@ -1,8 +1,8 @@
 """The time of tests with printers on real sockets: as fast as the wall's at most, and next to none while there is work.
 
-One decision: a turn of the reactor counts for so much at most, whatever the machine did meanwhile, and for next to
-nothing while a socket of the process waits to be read or written. So no wait of the daemon's or a printer's ends
-because they did not come to work: an answer that is there is read before the time is over in which it had to come.
+One decision: time goes on in small steps, and next to none while a socket of the process waits to be read or written,
+whatever the machine did meanwhile. So no wait of the daemon's or a printer's ends because they did not come to work:
+an answer that is there is read before the time is over in which it had to come.
 """
 
 # ruff: noqa: N802  # a clock has the names that Twisted gives to clocks
@@ -21,12 +21,12 @@ from twisted.internet.task import Clock
 __all__ = ["Course", "Hasty"]
 
 reactor: Any = installed
-TURN = 0.002
-"""Seconds of the wall between two looks at the time."""
-MOST = 2 * TURN
-"""Seconds by which time goes on at one look, however late that comes."""
+STEP = 0.002
+"""Seconds by which time goes on between two looks at the sockets."""
 BUSY = 0.000_05
 """The same while there is work; more than nothing, for who sends a byte in a turn must not send for ever."""
+MOST = 0.05
+"""Seconds by which time goes on in one turn of the reactor, however late that comes."""
 NEXT = 1e-6
 """Seconds after which a call for at once is made, so that it is made in a later turn, as the reactor would."""
 
@@ -37,7 +37,8 @@ class Course(Clock):
     def __init__(self) -> None:
         super().__init__()
         self._seen = float(reactor.seconds())
-        self._turning = reactor.callLater(TURN, self._turn)
+        self._over = False
+        self._turning = reactor.callLater(STEP, self._turn)
 
     def callLater(self, delay: float, callable: Callable[..., object], *args: object, **kw: object) -> IDelayedCall:
         """Call it when so many seconds of this time have passed, and not before the next turn."""
@@ -45,17 +46,27 @@ class Course(Clock):
 
     def stop(self) -> None:
         """Time ends; what was to be called then is not called."""
-        self._turning.cancel()
+        self._over = True
+        if self._turning.active():
+            self._turning.cancel()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(reactor, name)
 
     def _turn(self) -> None:
-        busy = _busy()
         now = float(reactor.seconds())
-        passed, self._seen = min(now - self._seen, BUSY if busy else MOST), now
-        self._turning = reactor.callLater(0 if busy else TURN, self._turn)
-        self.advance(passed)
+        left, self._seen = min(now - self._seen, MOST), now
+        work = False
+        try:
+            while left > 0 and not work and not self._over:
+                busy = _busy()
+                step = min(left, BUSY if busy else STEP)
+                left -= step
+                self.advance(step)
+                work = busy or reactor.timeout() == 0
+        finally:  # a call that failed ends no time
+            if not self._over:
+                self._turning = reactor.callLater(0 if work else STEP, self._turn)
 
 
 def _busy() -> bool:

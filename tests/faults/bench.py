@@ -43,8 +43,8 @@ __all__ = ["HASTE", "HUB", "FaultCase", "Raw"]
 reactor: Any = installed
 HASTE = 20.0
 """Seconds of the daemon in a second of the printers' reactor."""
-PATIENCE = 300.0
-"""Seconds of the wall after which a wait fails: far more than anything needs."""
+PATIENCE = 60.0
+"""Seconds of the printers' reactor after which a wait fails: far more than anything needs."""
 HUB = "127.0.0.1"
 LAYERS = 60
 
@@ -188,13 +188,13 @@ class FaultCase(TestCase):
 
     async def until(self, reached: Callable[[], object]) -> None:
         """Wait until something is so; asked at each turn of a hundredth of a second."""
-        deadline = reactor.seconds() + PATIENCE
+        deadline = self.course.seconds() + PATIENCE
         while not reached():
-            if reactor.seconds() > deadline:
+            if self.course.seconds() > deadline:
                 said = [(p.to_json()["status"], p.log[-6:]) for p in self.farm.printers]
                 shown = self.ask("GET", "/v1/printers").json
                 raise AssertionError(f"waited in vain: {shown}\n{self.happenings()}\n{said}")
-            await deferLater(reactor, 0.01)
+            await deferLater(self.course, 0.01)
 
     def wait(self, seconds: float) -> Deferred[None]:
         """Let so many of the daemon's seconds pass."""

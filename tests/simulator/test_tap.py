@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,9 @@ class ServiceTests(TestCase):
 
     async def test_start_and_stop(self) -> None:
         """With a control socket the printers start, say how a daemon finds them, and close everything again."""
-        path = Path(self.mktemp()[-40:].replace("/", "-"))
+        directory = tempfile.TemporaryDirectory()  # a socket's path has room for a hundred bytes
+        self.addCleanup(directory.cleanup)
+        path = Path(directory.name, "ctl")
         service = self.make("--control", str(path), "--printers", "3")
         service.privilegedStartService()
         with capturedLogs() as said:
