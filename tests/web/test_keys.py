@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -191,7 +192,8 @@ class LimitedTests(KeysCase):
         self.rig.publish(printing(1), MARS)
         self.rig.publish(printing(1), SATURN)
         for target in ("/v1/printers", "/status", "/v1/updates", "/v1/updates?events=recent", "/v1/jobs"):
-            body = self.get(target).body.decode().casefold()
+            told = self.get(target).body.decode().casefold()
+            body = re.sub('"cursor":"[^"]*"', "", told)  # its random letters may spell any word
             self.assertIn("saturn", body, target)
             for word in ("mars", MARS.casefold(), jobs["mars"]):
                 self.assertNotIn(word, body, target)
