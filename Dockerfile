@@ -2,7 +2,7 @@
 #
 #   make deb                       # build/deb/sdcpd_*.deb
 #   docker build --tag sdcpd .
-#   docker run --detach --name sdcpd --network host --init --restart unless-stopped \
+#   docker run --detach --name sdcpd --network host --restart unless-stopped \
 #       --volume sdcpd:/var/lib/sdcpd --volume /etc/sdcpd:/etc/sdcpd:ro sdcpd
 #
 # Why the host's network, and what to do without it: docs/install.md.
@@ -18,6 +18,11 @@ USER sdcpd
 ENV OPENBLAS_NUM_THREADS=1
 VOLUME /var/lib/sdcpd
 EXPOSE 1883 8081 8080
-HEALTHCHECK CMD ["/usr/bin/python3", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/healthz', timeout=5)"]
+# It is asked where it listens, whatever port the configuration says, and by no proxy of the environment.
+HEALTHCHECK CMD ["/usr/bin/python3", "-c", "import http.client, json; \
+    address = json.load(open('/var/lib/sdcpd/ports.json'))['web'][0]['address']; \
+    asked = http.client.HTTPConnection(address, timeout=5); \
+    asked.request('GET', '/healthz'); \
+    raise SystemExit(asked.getresponse().status != 200)"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/bin/sdcpd"]
