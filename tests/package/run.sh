@@ -111,7 +111,13 @@ printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
 chmod 755 "$root/usr/sbin/policy-rc.d"
 inside apt-get install -y -qq --no-install-recommends /srv/sdcpd.deb curl python3-pytest python3-twisted >/dev/null
 step "the end-to-end test of the source tree, with the installed programs, as the service's user"
+status=0
 alone chroot "$root" setpriv --reuid sdcpd --regid sdcpd --clear-groups --no-new-privs env -i PATH=/usr/bin:/bin \
     LANG=C.UTF-8 HOME=/tmp SDCPD_SAMPLES=/srv/samples ${SDCPD_REQUIRE_ALL:+SDCPD_REQUIRE_ALL=1} \
-    sh -c 'cd /srv/sdcpd && exec debian/tests/print'
+    sh -c 'cd /srv/sdcpd && exec debian/tests/print' || status=$?
+case $status in
+    0) ;;
+    77) echo "SKIP the test of a print: it says above what is missing." ;;
+    *) exit "$status" ;;
+esac
 step "passed"
