@@ -21,6 +21,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from sdcpd.aside import aside
 from sdcpd.codec.identify import HEAD, Format, identify
 from sdcpd.errors import ConfigError, FileTooLarge, StoreError, StoreFull, UnknownFormat
 from sdcpd.logs import logger
@@ -246,11 +247,9 @@ class Spool:
     def _keep_aside(self) -> None:
         """Copy a damaged record aside, under a name that nothing has yet; ``save`` then replaces it."""
         if self._record.exists():
-            number = 1
-            while (aside := self._root / f"names.json.damaged-{number}").exists():
-                number += 1
-            shutil.copy(self._record, aside)
-            _log.warn("The damaged record is kept as {path}", path=aside.name)
+            kept = aside(self._record)
+            shutil.copy(self._record, kept)
+            _log.warn("The damaged record is kept as {path}", path=kept.name)
 
     def _recover(self, blob: str, size: int, uploaded_at: float) -> StoredFile | None:
         """A file without a record, named by its blob; nothing if its content is no longer what it was."""

@@ -16,6 +16,7 @@ import msgspec
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, delete, event, func, make_url, or_, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
+from sdcpd.aside import aside
 from sdcpd.errors import BadCursor, ConfigError, StoreFull, Unrecorded
 from sdcpd.journal import versions
 from sdcpd.journal.prints import Outcomes, PrintPage, PrintQuery, Totals, count_up, find, find_one, sum_up
@@ -111,16 +112,16 @@ class Database:
             raise _Damaged(str(found[0]).replace("\n", " "))
 
     def _set_aside(self, error: _Damaged) -> None:
-        aside = self._path.with_name(f"{self._path.name}.damaged-{os.getpid()}")
+        kept = aside(self._path)
         for end in ("", "-wal", "-shm"):
             part = self._path.with_name(self._path.name + end)
             if part.exists():
-                part.rename(f"{aside}{end}")
+                part.rename(f"{kept}{end}")
         _log.error(
             "The journal was damaged ({error}); it is kept as {aside}, and a new, empty one begins. Restore a backup"
             " if there is one.",
             error=error,
-            aside=str(aside),
+            aside=str(kept),
         )
 
     def close(self) -> None:

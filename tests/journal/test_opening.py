@@ -154,6 +154,14 @@ class OpeningTests(JournalCase):
                 self.assertTrue(any(str(aside) in line for line in lines), lines)
                 self.successResultOf(journal.write(KEY))
 
+    def test_damaged_again(self) -> None:
+        """What was kept aside when the journal was damaged before is still there after the next time."""
+        for junk in (b"first" * 1000, b"second" * 1000):
+            self.path.write_bytes(junk)
+            self.journal().close()
+        kept = [self.directory / f"journal.db.damaged-{number}" for number in (1, 2)]
+        self.assertEqual([path.read_bytes() for path in kept], [b"first" * 1000, b"second" * 1000])
+
     def test_no_file(self) -> None:
         """A path that cannot be a file ends the start with a sentence; nothing is set aside."""
         self.path.mkdir()
