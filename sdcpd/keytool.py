@@ -25,6 +25,8 @@ __all__ = ["main"]
 
 KEY_FILE = Path("/var/lib/sdcpd/admin.key")
 URL = "http://127.0.0.1:8080"
+_NOT_HTTP = ("ssl:", "unix:")
+"""Kinds of endpoints that this program does not ask of itself."""
 TIMEOUT = 15.0
 """Seconds after which a daemon that says nothing is taken for absent."""
 LOOK = 0.5
@@ -68,13 +70,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _url(given: str | None, key_file: Path) -> str:
-    """The address given, else the one in ``ports.json`` beside the key, else the usual one."""
+    """The address given, else the first of HTTP in ``ports.json`` beside the key, else the usual one."""
     if given:
         return given.rstrip("/")
     try:
-        address = json.loads((key_file.parent / "ports.json").read_bytes())["web"][0]["address"]
-    except (OSError, ValueError, LookupError, TypeError):
+        bound = json.loads((key_file.parent / "ports.json").read_bytes())["web"]
+        plain = [one["address"] for one in bound if not one["endpoint"].startswith(_NOT_HTTP)]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return URL
+    if not plain:
+        found = ", ".join(one["endpoint"].partition(":")[0] for one in bound)
+        hint = "Name an address by --url https://..., or add one for this machine: tcp:8080:interface=127.0.0.1"
+        raise ToolError(f"the daemon has no address in HTTP, only {found}", hint)
+    address = plain[0]
     return f"http://{address}".replace("://0.0.0.0:", "://127.0.0.1:").replace("://[::]:", "://[::1]:")
 
 

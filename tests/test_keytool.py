@@ -33,11 +33,15 @@ class KeyToolTests(RealCase):
         self.port = self.listen(self.rig.site)
         self.file = self.directory / "admin.key"
         self.file.write_text(f"{self.rig.admin}\n")
-        ports = {"web": [{"address": f"127.0.0.1:{self.port}", "port": self.port}]}
-        (self.directory / "ports.json").write_text(json.dumps(ports))
+        self.tell_ports(tcp=f"127.0.0.1:{self.port}")
         self.pool = ThreadPool(1, 1)
         self.pool.start()
         self.addCleanup(self.pool.stop)
+
+    def tell_ports(self, **addresses: str) -> None:
+        """Leave word, as the daemon does, of where the web server listens, by kind of endpoint."""
+        web = [{"address": address, "endpoint": f"{kind}:..."} for kind, address in addresses.items()]
+        (self.directory / "ports.json").write_text(json.dumps({"web": web}))
 
     async def run_tool(self, *arguments: str, file: Path | None = None, typed: str = "") -> tuple[int, str, str]:
         """Exit status, standard output and standard error; ``typed`` is what a person types."""
@@ -230,6 +234,20 @@ class KeyToolTests(RealCase):
             self.assertEqual((status, err.count("\n")), (1, 1))
             self.assertIn(f"no sdcpd answers at {url}", err)
             self.assertIn("Start it, or name its address by --url.", err)
+
+        return self.flow(steps)
+
+    def test_tls(self) -> Deferred[None]:
+        """Beside TLS the daemon is asked where it speaks plain HTTP; where it does not, the line says what to do."""
+
+        async def steps() -> None:
+            self.tell_ports(ssl="0.0.0.0:8443", unix="/run/sdcpd/web", tcp=f"127.0.0.1:{self.port}")
+            self.assertEqual((await self.run_tool("list"))[0], 0)
+            self.tell_ports(ssl="0.0.0.0:8443", unix="/run/sdcpd/web")
+            status, _, err = await self.run_tool("list")
+            self.assertEqual((status, err.count("\n")), (1, 1))
+            self.assertIn("the daemon has no address in HTTP, only ssl, unix", err)
+            self.assertIn("--url https://", err)
 
         return self.flow(steps)
 
