@@ -25,8 +25,7 @@ __all__ = ["main"]
 
 KEY_FILE = Path("/var/lib/sdcpd/admin.key")
 URL = "http://127.0.0.1:8080"
-_NOT_HTTP = ("ssl:", "unix:")
-"""Kinds of endpoints that this program does not ask of itself."""
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 TIMEOUT = 15.0
 """Seconds after which a daemon that says nothing is taken for absent."""
 LOOK = 0.5
@@ -75,15 +74,16 @@ def _url(given: str | None, key_file: Path) -> str:
         return given.rstrip("/")
     try:
         bound = json.loads((key_file.parent / "ports.json").read_bytes())["web"]
-        plain = [one["address"] for one in bound if not one["endpoint"].startswith(_NOT_HTTP)]
+        places = [one["address"].rpartition(":") for one in bound if not one["endpoint"].startswith("ssl:")]
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return URL
+    plain = [(_EVERYWHERE.get(host, host), port) for host, _, port in places if port.isdecimal()]
     if not plain:
         found = ", ".join(one["endpoint"].partition(":")[0] for one in bound)
         hint = "Name an address by --url https://..., or add one for this machine: tcp:8080:interface=127.0.0.1"
         raise ToolError(f"the daemon has no address in HTTP, only {found}", hint)
-    address = plain[0]
-    return f"http://{address}".replace("://0.0.0.0:", "://127.0.0.1:").replace("://[::]:", "://[::1]:")
+    host, port = plain[0]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _key(file: Path) -> str:

@@ -24,8 +24,6 @@ from tests.web.rig import SATURN, RealCase, Reply, Rig
 class KeyToolTests(RealCase):
     """The tool as a process would run it, against a real port; for the daemon no time passes, however long it takes."""
 
-    timeout = 300
-
     def setUp(self) -> None:
         super().setUp()
         self.rig = Rig(self.directory)
@@ -248,6 +246,22 @@ class KeyToolTests(RealCase):
             self.assertEqual((status, err.count("\n")), (1, 1))
             self.assertIn("the daemon has no address in HTTP, only ssl, unix", err)
             self.assertIn("--url https://", err)
+
+        return self.flow(steps)
+
+    def test_everywhere(self) -> Deferred[None]:
+        """A daemon that listens on all addresses is asked at this machine's own, in IPv6, too."""
+
+        async def steps() -> None:
+            self.tell_ports(tcp=f"0.0.0.0:{self.port}")
+            self.assertEqual((await self.run_tool("list"))[0], 0)
+            with socket.socket() as nobody:
+                nobody.bind(("127.0.0.1", 0))
+                port = nobody.getsockname()[1]
+                self.tell_ports(tcp6=f":::{port}")
+                status, _, err = await self.run_tool("list")
+            self.assertEqual(status, 1)
+            self.assertIn(f"no sdcpd answers at http://[::1]:{port}: ", err)
 
         return self.flow(steps)
 
