@@ -6,7 +6,10 @@ daemon; so the answer waits until its end is on the disk.
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred, succeed
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.python.failure import Failure
 
 from sdcpd.codec.sdcp import Response
 from sdcpd.codec.status import Phase
@@ -32,14 +35,18 @@ def stopped(jobs: Jobs, printer: Printer) -> Deferred[Response | None]:
     return jobs.kept(job).addCallback(lambda _: None)
 
 
-def halted(jobs: Jobs, printer: Printer) -> Deferred[Response | None]:
-    """An emergency stop: the ordinary one, for there is no harsher; where nothing prints, all is well."""
-    try:
-        return stopped(jobs, printer)
-    except NotNow:
-        if printer.phase not in _NOTHING_TO_STOP:
-            raise
-        return succeed(None)
+def halted(jobs: Jobs, present: Callable[[], Printer]) -> Deferred[Response | None]:
+    """An emergency stop: the ordinary one, for there is no harsher; where nothing prints, all is well.
+
+    ``present`` is asked again if the stop had to wait. Fails as ``stopped`` raises and fails.
+    """
+
+    def well(failure: Failure) -> None:
+        failure.trap(NotNow)
+        if present().phase not in _NOTHING_TO_STOP:
+            failure.raiseException()
+
+    return maybeDeferred(stopped, jobs, present()).addErrback(well)
 
 
 def _as_it_is(response: Response) -> Response | None:

@@ -31,17 +31,28 @@ class StopsTests(IdleCase):
     def test_nothing(self) -> None:
         """Where nothing prints there is nothing to stop, and an emergency stop finds all well."""
         self.assertRaises(NotNow, stopped, self.rig.jobs, self.printer)
-        self.assertIsNone(self.successResultOf(halted(self.rig.jobs, self.printer)))
+        self.assertIsNone(self.successResultOf(halted(self.rig.jobs, lambda: self.printer)))
         self.assertEqual(self.link.sent, [])
 
     def test_halt(self) -> None:
         """An emergency stop of a print is its stop; one that cannot be sent is never taken for done."""
         self.rig.publish(printing(3))
-        answered = halted(self.rig.jobs, self.printer)
+        answered = halted(self.rig.jobs, lambda: self.printer)
         self.link.answer()
         self.assertIsNotNone(self.successResultOf(answered))
         self.rig.publish(Status((2,)))
-        self.assertRaises(NotNow, halted, self.rig.jobs, self.printer)
+        self.failureResultOf(halted(self.rig.jobs, lambda: self.printer), NotNow)
         self.rig.links.closed(self.link.session, "gone")
         self.rig.publish(printing(3))
-        self.assertRaises(PrinterOffline, halted, self.rig.jobs, self.printer)
+        self.failureResultOf(halted(self.rig.jobs, lambda: self.printer), PrinterOffline)
+
+    def test_halt_waits(self) -> None:
+        """An emergency stop that waits for a pause is fine when the print ends meanwhile, for then nothing prints."""
+        self.rig.publish(printing(3))
+        paused = self.rig.jobs.pause(SATURN)
+        answered = halted(self.rig.jobs, lambda: self.printer)
+        self.rig.publish(Status((0,)))
+        self.link.answer_first()
+        self.successResultOf(paused)
+        self.assertIsNone(self.successResultOf(answered))
+        self.assertEqual(self.link.sent, [])

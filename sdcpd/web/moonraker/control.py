@@ -7,9 +7,9 @@ has any.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
 from sdcpd.codec.status import Phase
@@ -86,14 +86,16 @@ class ControlEndpoints:
 
     def cancel(self, ask: Ask) -> Deferred[str]:
         """Stop the print, or a transfer before it; answered when the board has acknowledged it."""
-        try:
-            return stopped(self._jobs, ask.printer).addCallback(_ok)
-        except NotNow as error:
-            raise no(400, "not printing") from error
+
+        def refused(failure: Failure) -> NoReturn:
+            failure.trap(NotNow)
+            raise no(400, "not printing") from failure.value
+
+        return maybeDeferred(stopped, self._jobs, ask.printer).addCallbacks(_ok, refused)
 
     def emergency_stop(self, ask: Ask) -> Deferred[str]:
         """Stop whatever prints; this is the ordinary stop, no power is cut."""
-        return halted(self._jobs, self._fleet[ask.printer.id]).addCallback(_ok)
+        return halted(self._jobs, lambda: self._fleet[ask.printer.id]).addCallback(_ok)
 
     def restart(self, ask: Ask) -> str:
         """Build the connection to the printer anew: boards have no restart. A print goes on meanwhile."""

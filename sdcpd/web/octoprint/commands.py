@@ -81,7 +81,7 @@ class CommandEndpoints:
         elif step.verb is Verb.CANCEL:
             await stopped(self._jobs, printer)
         else:
-            await halted(self._jobs, printer)
+            await halted(self._jobs, lambda: self._fleet[printer.id])
 
 
 def _filled(line: str, parameters: object) -> str:
