@@ -28,7 +28,7 @@ BUSY = 0.000_05
 MOST = 0.05
 """Seconds by which time goes on in one turn of the reactor, however late that comes."""
 NEXT = 1e-6
-"""Seconds after which a call for at once is made, so that it is made in a later turn, as the reactor would."""
+"""Seconds after which a call for at once is made, so that it is made in a later step."""
 
 
 class Course(Clock):
@@ -41,7 +41,7 @@ class Course(Clock):
         self._turning = reactor.callLater(STEP, self._turn)
 
     def callLater(self, delay: float, callable: Callable[..., object], *args: object, **kw: object) -> IDelayedCall:
-        """Call it when so many seconds of this time have passed, and not before the next turn."""
+        """Call it when so many seconds of this time have passed, and not in the same step."""
         return super().callLater(delay or NEXT, callable, *args, **kw)
 
     def stop(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import re
 import tempfile
 from pathlib import Path
 from typing import Any, ClassVar
@@ -216,7 +217,7 @@ class BrowserCase(SynchronousTestCase):
         self.assertEqual(status, 200, answer)
 
     @staticmethod
-    def see(found: Locator, text: str | None = None) -> None:
+    def see(found: Locator, text: str | re.Pattern[str] | None = None) -> None:
         """It is there, or will be soon, with this text in it."""
         if text is None:
             expect(found).to_be_visible(timeout=PATIENCE)

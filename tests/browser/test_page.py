@@ -54,7 +54,7 @@ class PrintingTests(BrowserCase):
 
         page.get_by_role("link", name="Printers").click()
         card = self.card("Left")
-        self.see(card, "Printing")
+        self.see(card, re.compile("Printing|Paused"))
         self.see(card, "vase.goo")
         card.get_by_role("link", name="Left").click()
         self.see(page.get_by_role("heading", level=1), "Left")

@@ -18,7 +18,7 @@ class TransferRestartTests(Journey):
         write_goo(file, layers=300, resolution=(5760, 3600), machine="ELEGOO Mars 4 Max", pixel=0.034)
         size = self.upload(file)["size"]
         # Slowly, so that it is not over before anybody has looked.
-        self.printers.ask("inject", fault="slow-reader", rate=500_000)
+        self.printers.ask("inject", fault="slow-reader", rate=250_000)
         job = self.start(file.name)
         self.daemon.wait_until(self.slug, lambda p: p["job"] and p["job"]["sent"] > size / 4)
         self.daemon.server.kill()

@@ -6,7 +6,7 @@
 #   SDCPD_SAMPLES   the sliced samples for the test of a print
 #
 # It ends with status 0 and a line that begins with SKIP where the machine cannot do it: no root, no name spaces of its
-# own, no mirror. Nothing else is skipped.
+# own, no mirror. After such a line it goes on where there is no systemd-nspawn that boots, or no samples.
 set -eu
 cd "$(dirname "$0")/../.."
 here=$PWD

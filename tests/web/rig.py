@@ -476,7 +476,12 @@ class RealCase(TestCase):
 
     async def alone(self) -> None:
         """Wait until the server has noticed that its clients are gone: a program's end is known before its sockets'."""
-        while any(isinstance(one, Server) for one in (*self.reactor.getReaders(), *self.reactor.getWriters())):
+        deadline = self.reactor.seconds() + 60
+        while open := {
+            one for one in (*self.reactor.getReaders(), *self.reactor.getWriters()) if isinstance(one, Server)
+        }:
+            if self.reactor.seconds() > deadline:
+                raise AssertionError(f"still open: {open}")
             await self.turn()
 
     def turn(self) -> Deferred[None]:
