@@ -7,6 +7,7 @@ has any.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -72,26 +73,15 @@ class ControlEndpoints:
 
     def pause(self, ask: Ask) -> Deferred[str]:
         """Pause the print; answered when the board has acknowledged it."""
-        try:
-            return self._jobs.pause(ask.printer.id).addCallback(_ok)
-        except NotNow as error:
-            raise no(400, "not printing") from error
+        return _wished("not printing", self._jobs.pause, ask.printer.id)
 
     def resume(self, ask: Ask) -> Deferred[str]:
         """Go on with a paused print; answered when the board has acknowledged it."""
-        try:
-            return self._jobs.resume(ask.printer.id).addCallback(_ok)
-        except NotNow as error:
-            raise no(400, "not paused") from error
+        return _wished("not paused", self._jobs.resume, ask.printer.id)
 
     def cancel(self, ask: Ask) -> Deferred[str]:
         """Stop the print, or a transfer before it; answered when the board has acknowledged it."""
-
-        def refused(failure: Failure) -> NoReturn:
-            failure.trap(NotNow)
-            raise no(400, "not printing") from failure.value
-
-        return maybeDeferred(stopped, self._jobs, ask.printer).addCallbacks(_ok, refused)
+        return _wished("not printing", stopped, self._jobs, ask.printer)
 
     def emergency_stop(self, ask: Ask) -> Deferred[str]:
         """Stop whatever prints; this is the ordinary stop, no power is cut."""
@@ -136,3 +126,13 @@ class ControlEndpoints:
 
 def _ok(_: Any) -> str:
     return OK
+
+
+def _wished(refusal: str, wish: Callable[..., Deferred[Any]], *arguments: object) -> Deferred[str]:
+    """What comes of a wish; one that makes no sense at present is refused in these words of the real server."""
+
+    def refused(failure: Failure) -> NoReturn:
+        failure.trap(NotNow)
+        raise no(400, refusal) from failure.value
+
+    return maybeDeferred(wish, *arguments).addCallbacks(_ok, refused)

@@ -180,6 +180,15 @@ class PrintTests(MoonrakerCase):
         for path, message in (("pause", "not printing"), ("resume", "not paused"), ("cancel", "not printing")):
             self.refused(self.post(f"printer/print/{path}"), 400, message)
 
+    def test_too_late(self) -> None:
+        """A cancel that waited for a pause is refused in the same words when the print has ended meanwhile."""
+        self.rig.publish(printing(5))
+        pause, cancel = (self.rig.begin("POST", f"{P}/printer/print/{path}") for path in ("pause", "cancel"))
+        self.rig.publish(Status((0,)))
+        self.link.answer_first()
+        self.assertEqual(self.result(pause.reply), "ok")
+        self.refused(cancel.reply, 400, "not printing")
+
     def test_silent_board(self) -> None:
         """A board that does not answer is told as such, never as a success."""
         self.rig.publish(printing(5))
