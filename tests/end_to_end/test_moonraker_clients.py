@@ -12,9 +12,8 @@ import requests
 
 from sdcpd.simulator.slicing import write_goo
 from tests.end_to_end.journey import SLOW, Journey
+from tests.end_to_end.processes import PATIENCE
 from tests.end_to_end.requirements import needs
-
-PATIENCE = 120
 
 
 @pytest.mark.end_to_end

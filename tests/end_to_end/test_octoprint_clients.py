@@ -11,8 +11,8 @@ from octorest import OctoRest
 
 from sdcpd.simulator.slicing import write_goo
 from tests.end_to_end.journey import SLOW, Journey
+from tests.end_to_end.processes import PATIENCE
 
-PATIENCE = 120
 FLAGS = ("error", "closedOrError", "paused", "pausing", "printing", "cancelling", "ready", "operational")
 """What Cura indexes without a default."""
 

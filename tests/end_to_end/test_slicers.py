@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.end_to_end.journey import QUICK
+from tests.end_to_end.processes import PATIENCE
 from tests.end_to_end.requirements import needs
-from tests.end_to_end.test_octoprint_clients import PATIENCE, OctoPrintJourney
+from tests.end_to_end.test_octoprint_clients import OctoPrintJourney
 
 
 class Reply(NamedTuple):
